@@ -1,0 +1,308 @@
+"""From configuration to model folder: every step, in order."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import random
+import resource
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from radstream_distill import calibrate, card, corpus, evaluate, export, manifest, runtime
+from radstream_distill import tokenizer as tokens
+from radstream_distill.augment import Augmenter
+from radstream_distill.calibrate import Calibration
+from radstream_distill.config import EncoderConfig, RunConfig
+from radstream_distill.corpus import Example, Split
+from radstream_distill.evaluate import Floats
+from radstream_distill.evidence import evidence_accuracy
+from radstream_distill.model import Student
+from radstream_distill.phrases import Phrases
+from radstream_distill.pretrain import pretrain
+from radstream_distill.refine import refine
+from radstream_distill.runtime import Session
+from radstream_distill.train import Run, Trained, balance, predict, say, train_student
+
+PARITY = 1e-4
+"""Largest difference of a logit between PyTorch and ONNX Runtime that an export may show."""
+_PARITY_TEXTS = 500
+_TOKENIZER, _STUDENT = "tokenizer.json", "student.pt"
+"""What a later run may start from (`RunConfig.start`), in the work folder."""
+_EVIDENCE_JOINS = 300
+_SPEED_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Data:
+    """Everything a run reads."""
+
+    split: Split
+    phrases: Phrases | None
+    drill: Phrases | None
+    """The templates of the refining part, those of the first part among them."""
+    files: dict[str, str]
+    """SHA-256 of every data file, by name."""
+
+
+def load_data(config: RunConfig) -> Data:
+    """Reads the data files and deals the split. Teacher reports whose text is held out elsewhere are dropped."""
+    data = config.data
+    drilled = (*data.phrases, *config.refine.phrases)
+    paths = [config.path(name) for name in (*data.reports, *data.sentences, *drilled, *data.teacher_reports)]
+    reports = [example for name in data.reports for example in corpus.load_reports(config.path(name))]
+    bank = [example for name in data.sentences for example in corpus.load_sentences(config.path(name))]
+    split = corpus.split_blocks(
+        [*reports, *bank],
+        validation=data.validation,
+        calibration=data.calibration,
+        block=data.block,
+        seed=config.seed,
+    )
+    held = {corpus.text_key(example.text) for example in (*split.validation, *split.calibration)}
+    taught = [example for name in data.teacher_reports for example in corpus.load_reports(config.path(name))]
+    split.train.extend(example for example in taught if corpus.text_key(example.text) not in held)
+    phrases = Phrases.load([config.path(name) for name in data.phrases]) if data.phrases else None
+    drill = Phrases.load([config.path(name) for name in drilled]) if drilled else None
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    return Data(split, phrases, drill, files)
+
+
+def augmenter(config: RunConfig, data: Data, *, drill: bool = False) -> Augmenter:
+    """The source of training texts; `drill` adds the templates of the refining part."""
+    return Augmenter(
+        [example for example in data.split.train if not example.is_sentence],
+        [example for example in data.split.train if example.is_sentence],
+        data.drill if drill else data.phrases,
+        config.augment,
+    )
+
+
+def train_tokenizer(config: RunConfig, data: Data) -> Tokenizer:
+    """A vocabulary of the training part and the templates; the checkpoint's own when the run starts from one."""
+    if config.start:
+        return tokens.load(config.path(config.start) / _TOKENIZER)
+    if config.encoder.start_from:
+        return tokens.load(config.path(config.encoder.start_from) / "tokenizer.json")
+    texts = [example.text for example in data.split.train]
+    if data.phrases is not None:
+        rng = random.Random(config.seed)
+        texts.extend(data.phrases.draw(rng)[0] for _ in range(4000))
+    return tokens.train(texts, config.tokenizer)
+
+
+def starting_encoder(
+    config: RunConfig, data: Data, tokenizer: Tokenizer, work: Path
+) -> tuple[EncoderConfig, dict[str, Tensor] | None]:
+    """Encoder shape and its first weights: a published checkpoint, masked-language pre-training, or chance (None)."""
+    if config.encoder.start_from:
+        from radstream_distill.checkpoint import load_deberta
+
+        return load_deberta(config.path(config.encoder.start_from), config.encoder)
+    encoder = dataclasses.replace(config.encoder, vocab_size=tokenizer.get_vocab_size())
+    if not config.pretrain.steps:
+        return encoder, None
+    saved = work / "pretrained.pt"
+    if saved.exists():
+        state = torch.load(saved, weights_only=False)
+        if state["fingerprint"] == config.training_fingerprint():
+            return encoder, state["encoder"]
+    source = augmenter(config, data)
+    weights = pretrain(config, encoder, tokenizer, lambda rng: source.draw(rng).text, config.seed)
+    torch.save({"fingerprint": config.training_fingerprint(), "encoder": weights}, saved)
+    return encoder, weights
+
+
+def train_all(config: RunConfig, data: Data, tokenizer: Tokenizer, work: Path) -> tuple[Trained, list[Trained]]:
+    """The student that ships, and every student of the first part, one per seed."""
+    classes = balance(data.split.train, config.train)
+    if config.start:
+        if not config.refine.steps:
+            raise ValueError("a run with `start` needs `refine.steps`")
+        saved = torch.load(config.path(config.start) / _STUDENT, weights_only=False)
+        encoder = EncoderConfig(**saved["encoder"])
+        student = Student(encoder)
+        student.load_state_dict(saved["weights"])
+        students = [Trained(student, config.seed, 0, 0.0, 0.0)]
+    else:
+        encoder, start = starting_encoder(config, data, tokenizer, work)
+        students = []
+        for seed in range(config.seed, config.seed + config.seeds):
+            run = Run(config, encoder, tokenizer, augmenter(config, data), classes, seed, start)
+            students.append(train_student(run, data.split.validation, work / f"seed-{seed}.pt"))
+    best = max(students, key=lambda trained: trained.kappa)
+    if config.refine.steps:
+
+        def source() -> Augmenter:
+            return augmenter(config, data, drill=True)
+
+        best = refine(config, encoder, tokenizer, source, classes, best.model, data.split.validation, work)
+    return best, students
+
+
+def check_parity(student: Trained, session: Session, texts: list[str], config: RunConfig) -> float:
+    """Largest logit difference between PyTorch and the export. Raises `RuntimeError` above `PARITY`."""
+    ours = predict(student.model, session.tokenizer, texts, config.max_tokens).numpy()
+    difference = float(np.abs(ours - session.logits(texts)).max())
+    if difference > PARITY:
+        raise RuntimeError(f"the export differs from PyTorch by {difference:.2e}, more than {PARITY:.0e}")
+    return difference
+
+
+def parity_texts(data: Data, config: RunConfig) -> list[str]:
+    """Texts of mixed length: short sentences, reports, and joins of several reports."""
+    rng = random.Random(config.seed)
+    pool = [example.text for example in data.split.train]
+    return ["\n".join(rng.choices(pool, k=rng.choice((1, 1, 1, 2, 4)))) for _ in range(_PARITY_TEXTS)]
+
+
+def score_part(logits: Floats, examples: list[Example]) -> dict[str, Any]:
+    """Scores of one held-out part, for the manifest."""
+    reference, predicted = evaluate.cells([example.row for example in examples]), logits.argmax(-1)
+    scores = evaluate.score(reference, predicted)
+    spread = evaluate.intervals(reference, predicted)
+    return {
+        "texts": scores.reports,
+        **{task: round(value, 4) for task, value in scores.macro.items()},
+        "kappa": round(scores.kappa, 4),
+        "exact_match": round(scores.exact_match, 4),
+        "interval_95": {task: [round(low, 4), round(high, 4)] for task, (low, high) in spread.items()},
+    }
+
+
+def doubt_of_part(logits: Floats, examples: list[Example], calibration: Calibration) -> dict[str, float]:
+    """How honest the doubt is on reports that nothing was fitted on: calibration error, and wrong reports found.
+
+    Reports are ranked by their least sure cell; `captured_at_10` is the share of the wrong reports (any cell wrong)
+    among the most doubtful tenth. `escalated` is the share that the thresholds of the manifest pick.
+    """
+    wrong = logits.argmax(-1) != evaluate.cells([example.row for example in examples])
+    confidence = calibrate.probabilities(logits, calibration.temperatures).max(-1)
+    escalated = (confidence < np.asarray(calibration.thresholds)[None, :]).any(1)
+    failed = wrong.any(1)
+    return {
+        "ece": round(evaluate.calibration_error(confidence.ravel(), ~wrong.ravel()), 5),
+        **{
+            f"captured_at_{percent}": round(evaluate.captured(confidence.min(1), failed, percent / 100), 4)
+            for percent in (5, 10, 20)
+        },
+        "wrong_reports": float(failed.sum()),
+        "escalated": round(float(escalated.mean()), 4),
+        "wrong_escalated": round(float((failed & escalated).sum() / max(1, failed.sum())), 4),
+    }
+
+
+def make(config: RunConfig, out: Path, work: Path, reference: list[Path]) -> dict[str, Any]:
+    """Trains, exports, calibrates, verifies and writes a model folder; returns its manifest."""
+    began = time.monotonic()
+    torch.set_num_threads(config.train.threads)
+    work.mkdir(parents=True, exist_ok=True)
+    data = load_data(config)
+    split = data.split
+    say(f"texts: {len(split.train)} train, {len(split.validation)} validation, {len(split.calibration)} calibration")
+    tokenizer = train_tokenizer(config, data)
+    best, students = train_all(config, data, tokenizer, work)
+    say(f"seed {best.seed} ships: validation kappa {best.kappa:.4f} at step {best.step}")
+    tokenizer.save(str(work / _TOKENIZER), pretty=False)
+    torch.save({"encoder": dataclasses.asdict(best.model.config), "weights": best.model.state_dict()}, work / _STUDENT)
+    written, report = assemble(config, data, tokenizer, best, work / "folder", reference)
+    install(work / "folder", out)
+    report |= {
+        "wall_seconds": round(time.monotonic() - began, 1),
+        "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "students": [{"seed": s.seed, "kappa": round(s.kappa, 4), "seconds": round(s.seconds)} for s in students],
+    }
+    (work / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    say(json.dumps(report, indent=2))
+    return written
+
+
+def assemble(
+    config: RunConfig, data: Data, tokenizer: Tokenizer, best: Trained, folder: Path, reference: list[Path]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Exports a trained student to `folder`, calibrates, tests and describes it: manifest and report.
+
+    `reference` files are scored for the manifest, nothing is fitted on them.
+    """
+    split = data.split
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    operators = export.export(best.model, folder / "model.onnx", config.max_tokens)
+    session = Session.open(folder, config.max_tokens)
+    difference = check_parity(best, session, parity_texts(data, config), config)
+
+    held = session.logits([example.text for example in split.calibration])
+    rows = evaluate.cells([example.row for example in split.calibration])
+    calibration = calibrate.fit(held, rows, config.calibrate, "calibration part of the corpus (held-out blocks)")
+    scores: dict[str, Any] = {
+        "validation": score_part(session.logits([e.text for e in split.validation]), split.validation),
+        "calibration": score_part(held, split.calibration),
+    }
+    full: dict[str, evaluate.Scores] = {}
+    for path in reference:
+        examples = corpus.load_reports(path)
+        logits = session.logits([example.text for example in examples])
+        scores[path.stem] = score_part(logits, examples) | {"doubt": doubt_of_part(logits, examples, calibration)}
+        full[path.stem] = evaluate.score(evaluate.cells([e.row for e in examples]), logits.argmax(-1))
+        say(evaluate.table(full[path.stem]))
+    pointing = evidence_accuracy(
+        session,
+        [example for example in (*split.validation, *split.calibration) if example.is_sentence],
+        joins=_EVIDENCE_JOINS,
+        seed=config.seed,
+    )
+    scores["evidence_on_joined_sentences"] = {name: round(value, 4) for name, value in pointing.items()}
+    cases = manifest.load_self_test(config.path(config.data.self_test))
+    right, missed = manifest.run_self_test(session, cases)
+    for case in missed:
+        say(f"self-test candidate missed: {case.text!r}")
+    training = {
+        "data": data.files,
+        "texts": {
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "calibration": len(split.calibration),
+        },
+        "templates": data.drill.size if data.drill is not None else 0,
+        "seed": best.seed,
+        "steps": best.step,
+        "pretraining_steps": config.pretrain.steps,
+        "first_steps": 0 if config.start else config.train.steps,
+        "refine": dataclasses.asdict(config.refine) if config.refine.steps else None,
+        "parameters": sum(parameter.numel() for parameter in best.model.parameters()),
+        "encoder": dataclasses.asdict(best.model.config) | {"start_from": bool(config.encoder.start_from)},
+        "config_sha256": config.fingerprint(),
+        "export_parity": float(f"{difference:.2e}"),
+    }
+    written = manifest.build(folder, config, calibration, right, training, scores)
+    manifest.write(written, folder)
+    (folder / "README.md").write_text(card.render(written, full, config.evidence_read), encoding="utf-8")
+    problems = manifest.verify(folder)
+    if problems:
+        raise RuntimeError("the folder does not verify: " + "; ".join(problems))
+    texts = [example.text for example in split.train if not example.is_sentence]
+    report = {
+        "version": written["version"],
+        "self_test_missed": [case.text for case in missed],
+        "operators": dict(operators),
+        "speed": dataclasses.asdict(runtime.speed(folder, texts, config.max_tokens, 2, _SPEED_SECONDS)),
+    }
+    return written, report
+
+
+def install(folder: Path, out: Path) -> None:
+    """Moves a finished folder into place, the manifest last, so that no reader sees it before its files."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("README.md", *manifest.FILES, "manifest.json"):
+        temporary = out / f".{name}.new"
+        shutil.copyfile(folder / name, temporary)
+        temporary.replace(out / name)
