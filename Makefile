@@ -1,0 +1,70 @@
+# radstream: `make` lists what there is. One profile (release) for everything, so that librdkafka and
+# the other C parts are compiled once. Versions are pinned and checked by hash; what is there already
+# is not fetched again, and then no network is needed.
+
+CARGO ?= cargo
+PYTHON := .venv/bin/python
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint fmt model deps deps-demo deps-tests lock clean \
+        test-rust test-python test-deploy
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: deps-demo ## Build and see it work: an embedded broker, generated reports, no set-up
+	$(CARGO) build --release --locked
+	target/release/radstream demo
+
+test: lint test-rust test-python test-deploy ## All checks and tests, on real Kafka
+
+bench: deps-demo ## Benchmarks: reports per second end to end, and the cost of each stage
+	$(CARGO) bench --profile release --locked
+
+lint: deps-tests ## Format, clippy, dependencies' licences and advisories, ruff, shellcheck
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+	scripts/check-dependencies.sh
+	.venv/bin/ruff check --quiet distill deploy
+	.venv/bin/ruff format --quiet --check deploy
+	.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR --exclude=SC2016 scripts/*.sh .ci/run
+
+test-rust: deps-tests ## Rust: unit tests, and the binary against real Kafka
+	PATH="$(CURDIR)/.venv/bin:$$PATH" $(CARGO) test --release --locked
+
+test-python: deps-tests ## Python: types and tests of the training package
+	scripts/python-env.sh distill
+	cd distill && ../$(PYTHON) -m mypy
+	cd distill && ../$(PYTHON) -m pytest -q
+
+test-deploy: deps-tests ## Deployment files: do they parse, and agree with the code?
+	$(PYTHON) -m pytest -q deploy
+
+fmt: deps-tests ## Format all code
+	$(CARGO) fmt
+	.venv/bin/ruff format --quiet deploy
+
+model: ## Train the default student again, from distill/
+	scripts/system-packages.sh build
+	scripts/python-env.sh distill
+	PYTHONPATH=distill $(PYTHON) -m radstream_distill make --config distill/configs/small.toml --out models/default
+
+deps: deps-demo deps-tests ## Fetch all that the targets need: .deps/, .venv/, Debian packages
+	scripts/python-env.sh distill
+
+deps-demo:
+	@scripts/system-packages.sh build
+	@scripts/fetch-onnxruntime.sh
+
+deps-tests: deps-demo
+	@scripts/system-packages.sh tests
+	@scripts/fetch-test-servers.sh
+	@scripts/python-env.sh checks
+
+lock: ## Resolve the Python locks anew (after a change of version)
+	scripts/lock-python.sh
+
+clean: ## Remove what was built and fetched
+	$(CARGO) clean
+	rm -rf .deps .venv

@@ -1,0 +1,84 @@
+//! Callbacks that every Kafka client of ours shares: logs, errors, OAUTHBEARER tokens.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, ClientContext};
+
+use super::auth::Authenticator;
+
+/// An error that keeps coming is logged once in this time.
+const ERROR_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What all our clients do in librdkafka's callbacks. The consumer's and the producer's contexts
+/// hold one and delegate to it.
+pub struct Callbacks {
+    auth: Arc<Authenticator>,
+    logged: Mutex<HashMap<String, Instant>>,
+}
+
+impl Callbacks {
+    /// Callbacks with tokens from `auth`.
+    pub fn new(auth: Arc<Authenticator>) -> Self {
+        Self { auth, logged: Mutex::new(HashMap::new()) }
+    }
+}
+
+impl ClientContext for Callbacks {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => tracing::warn!(target: "librdkafka", facility, "{message}"),
+            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => {
+                tracing::info!(target: "librdkafka", facility, "{message}");
+            }
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+                tracing::debug!(target: "librdkafka", facility, "{message}");
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // Reached the end of a partition: news, not trouble, and it comes by the poll as well.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
+        let now = Instant::now();
+        let mut logged = self.logged.lock();
+        let key = error.to_string();
+        let due = logged.get(&key).is_none_or(|last| now - *last >= ERROR_LOG_INTERVAL);
+        if due {
+            logged.insert(key, now);
+            tracing::warn!(target: "kafka", %error, reason, "Kafka client reports an error; it goes on trying");
+        }
+    }
+
+    fn stats(&self, _: Statistics) {}
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.auth.token()
+    }
+}
+
+/// A client configuration from properties.
+pub fn client_config<'a>(
+    properties: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (name, value) in properties {
+        config.set(name, value);
+    }
+    config
+}

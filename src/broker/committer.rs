@@ -1,0 +1,382 @@
+//! Produces a batch and commits its input offsets: in one transaction, or at least once.
+//!
+//! Used by one thread. Every call is bounded by the transaction timeout and marked in a
+//! [`Heartbeat`](super::heartbeat::Heartbeat), so that a watchdog can tell a hung client from a slow one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{Producer as _, PurgeConfig};
+
+use super::auth::Authenticator;
+use super::client::Callbacks;
+use super::consumer::{Consumer, offset_list};
+use super::delivery::{Context, OutputRecord, Producer, Refused, produce};
+use super::heartbeat::Heartbeat;
+use super::ledger::PrefixEnd;
+use super::protocol::{End, Facts, Fault, Step, Verdict, is_authorisation, judge};
+use crate::telemetry::names;
+
+/// More producers than this in [`RETIREMENT_WINDOW`] and the trouble is not passing.
+const MAX_RETIREMENTS: usize = 20;
+/// See [`MAX_RETIREMENTS`].
+const RETIREMENT_WINDOW: Duration = Duration::from_secs(600);
+/// Pause before a retriable call is made again.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// Everything is published and committed.
+    Committed,
+    /// Nothing of it holds; the same records may be tried again.
+    Again,
+}
+
+/// The process must end.
+#[derive(Debug, thiserror::Error)]
+#[error("{step} failed: {problem}", step = .step.name())]
+pub struct CommitError {
+    /// Why.
+    pub end: End,
+    /// The call that failed.
+    pub step: Step,
+    /// The client's words, with the topic where one is concerned.
+    pub problem: String,
+}
+
+/// Settings of a committer.
+pub struct CommitterOptions {
+    /// librdkafka properties of the producer.
+    pub config: ClientConfig,
+    /// Exactly once, in transactions; otherwise at least once.
+    pub transactional: bool,
+    /// `transaction.timeout.ms`: bound of every attempt.
+    pub timeout: Duration,
+}
+
+/// Publishes and commits.
+pub struct Committer {
+    options: CommitterOptions,
+    auth: Arc<Authenticator>,
+    consumer: Arc<Consumer>,
+    heartbeat: Arc<Heartbeat>,
+    producer: Option<Producer>,
+    retirements: VecDeque<Instant>,
+    refused: Refused,
+}
+
+impl Committer {
+    /// Makes the producer and, for transactions, fences earlier ones with the same id and waits
+    /// until their open transaction is settled.
+    ///
+    /// # Errors
+    /// The producer cannot be made, or its id may not be used.
+    pub fn start(
+        options: CommitterOptions,
+        auth: Arc<Authenticator>,
+        consumer: Arc<Consumer>,
+        heartbeat: Arc<Heartbeat>,
+    ) -> Result<Self, CommitError> {
+        let mut committer = Self {
+            options,
+            auth,
+            consumer,
+            heartbeat,
+            producer: None,
+            retirements: VecDeque::new(),
+            refused: Refused::default(),
+        };
+        committer.open().map_err(|fault| CommitError::of(fault, End::Fatal))?;
+        Ok(committer)
+    }
+
+    /// The consumer whose offsets are committed.
+    pub fn consumer(&self) -> &Consumer {
+        &self.consumer
+    }
+
+    /// Publishes `records` and commits `ends`.
+    ///
+    /// # Errors
+    /// The process must end: fenced, not authorised, or a fault that does not heal.
+    pub fn commit(
+        &mut self,
+        records: &[OutputRecord<'_>],
+        ends: &[PrefixEnd],
+    ) -> Result<Attempt, CommitError> {
+        let started = Instant::now();
+        let heartbeat = Arc::clone(&self.heartbeat);
+        let result = heartbeat.busy(|| self.attempt(records, ends));
+        let (outcome, attempt) = match result {
+            Ok(()) => ("committed", Ok(Attempt::Committed)),
+            Err(fault) => heartbeat.busy(|| self.resolve(fault, started, ends)),
+        };
+        metrics::counter!(names::TRANSACTIONS_TOTAL, "outcome" => outcome).increment(1);
+        metrics::histogram!(names::TRANSACTION_DURATION_SECONDS)
+            .record(started.elapsed().as_secs_f64());
+        attempt
+    }
+
+    fn attempt(&mut self, records: &[OutputRecord<'_>], ends: &[PrefixEnd]) -> Result<(), Fault> {
+        if self.producer.is_none() {
+            self.open()?;
+        }
+        // Short of the coordinator's own limit, so that an abort still falls within it.
+        let deadline = Instant::now() + self.options.timeout.mul_f64(0.7);
+        if self.options.transactional {
+            self.in_transaction(records, ends, deadline)
+        } else {
+            self.at_least_once(records, ends, deadline)
+        }
+    }
+
+    fn in_transaction(
+        &self,
+        records: &[OutputRecord<'_>],
+        ends: &[PrefixEnd],
+        deadline: Instant,
+    ) -> Result<(), Fault> {
+        let producer = self.opened()?;
+        until(Step::Begin, deadline, || producer.begin_transaction())?;
+        // All deliveries first: one report proves that its partition is registered with the
+        // coordinator, without which an abort can be fatal (librdkafka 4849).
+        produce(producer, records, deadline).map_err(|fault| self.cause(producer, fault))?;
+        let offsets = offset_list(ends).map_err(|error| Fault::new(Step::SendOffsets, &error))?;
+        until(Step::SendOffsets, deadline, || {
+            let metadata = self.consumer.group_metadata().ok_or(KafkaError::Canceled)?;
+            producer.send_offsets_to_transaction(&offsets, &metadata, remaining(deadline))
+        })?;
+        until(Step::Commit, deadline, || producer.commit_transaction(remaining(deadline)))
+    }
+
+    /// A failed transaction purges its messages, and their delivery reports say no more than that.
+    /// The reason is what any call answers that the state does not allow: beginning another.
+    fn cause(&self, producer: &Producer, fault: Fault) -> Fault {
+        if fault.step != Step::Deliver || fault.verdict != Verdict::Abort {
+            return fault;
+        }
+        let Err(reason) = producer.begin_transaction() else { return fault };
+        let facts = Facts::of(&reason);
+        if !facts.requires_abort && !facts.fatal {
+            return fault;
+        }
+        let refused: Vec<String> = self.refused.lock().iter().cloned().collect();
+        let problem = if is_authorisation(facts.code) && !refused.is_empty() {
+            format!("{reason} (topic {})", refused.join(", topic "))
+        } else {
+            format!("{reason}; {}", fault.problem)
+        };
+        Fault { verdict: judge(Step::Deliver, facts), problem, ..fault }
+    }
+
+    fn at_least_once(
+        &self,
+        records: &[OutputRecord<'_>],
+        ends: &[PrefixEnd],
+        deadline: Instant,
+    ) -> Result<(), Fault> {
+        produce(self.opened()?, records, deadline)?;
+        match until(Step::PlainCommit, deadline, || self.consumer.commit(ends)) {
+            // The records are out. Producing them again would only add duplicates: the next commit
+            // carries these offsets too.
+            Err(fault) if !matches!(fault.verdict, Verdict::End(_)) => {
+                tracing::warn!(target: "kafka", problem = fault.problem, "offsets not committed; some records may be repeated");
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn opened(&self) -> Result<&Producer, Fault> {
+        self.producer.as_ref().ok_or_else(|| Fault {
+            step: Step::Init,
+            verdict: Verdict::Retire,
+            problem: String::from("no producer"),
+        })
+    }
+
+    /// Turns a fault into the outcome of the attempt.
+    fn resolve(
+        &mut self,
+        fault: Fault,
+        started: Instant,
+        ends: &[PrefixEnd],
+    ) -> (&'static str, Result<Attempt, CommitError>) {
+        let fault = self.own_timeout(fault, started);
+        tracing::warn!(
+            target: "kafka",
+            step = fault.step.name(), verdict = ?fault.verdict, problem = fault.problem,
+            "publishing did not succeed"
+        );
+        match fault.verdict {
+            Verdict::Retry | Verdict::Abort => match self.abort() {
+                Ok(()) => ("aborted", Ok(Attempt::Again)),
+                Err(abort) => {
+                    let abort = self.own_timeout(abort, started);
+                    match abort.verdict {
+                        Verdict::End(end) => ("failed", Err(CommitError::of(abort, end))),
+                        _ => self.replace(&abort, ends),
+                    }
+                }
+            },
+            Verdict::Retire => self.replace(&fault, ends),
+            Verdict::End(end) => ("failed", Err(CommitError::of(fault, end))),
+        }
+    }
+
+    /// The coordinator fences a transaction that outlived its timeout (a stopped process, a stalled
+    /// broker): nobody else need be there.
+    fn own_timeout(&self, fault: Fault, started: Instant) -> Fault {
+        if fault.verdict == Verdict::End(End::Fenced) && started.elapsed() >= self.options.timeout {
+            return Fault { verdict: Verdict::Retire, ..fault };
+        }
+        fault
+    }
+
+    fn abort(&self) -> Result<(), Fault> {
+        match &self.producer {
+            Some(producer) if !self.options.transactional => {
+                // Copies of what will be produced again.
+                producer.purge(PurgeConfig::default().queue().inflight());
+                Ok(())
+            }
+            Some(producer) => {
+                let deadline = Instant::now() + self.options.timeout;
+                until(Step::Abort, deadline, || producer.abort_transaction(remaining(deadline)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Retires the producer, makes a new one, and finds out what became of the batch.
+    fn replace(
+        &mut self,
+        fault: &Fault,
+        ends: &[PrefixEnd],
+    ) -> (&'static str, Result<Attempt, CommitError>) {
+        let now = Instant::now();
+        self.retirements.push_back(now);
+        self.retirements.retain(|at| now.duration_since(*at) < RETIREMENT_WINDOW);
+        metrics::counter!(names::PRODUCER_RESTARTS_TOTAL, "reason" => fault.step.name())
+            .increment(1);
+        if self.retirements.len() > MAX_RETIREMENTS {
+            let problem =
+                format!("{} producers in ten minutes; last: {}", MAX_RETIREMENTS, fault.problem);
+            return ("failed", Err(CommitError { end: End::Fatal, step: fault.step, problem }));
+        }
+        self.retire();
+        if let Err(fault) = self.open() {
+            return match fault.verdict {
+                Verdict::End(end) => ("failed", Err(CommitError::of(fault, end))),
+                _ => ("aborted", Ok(Attempt::Again)),
+            };
+        }
+        if !self.options.transactional {
+            return ("aborted", Ok(Attempt::Again));
+        }
+        match self.was_committed(ends) {
+            Ok(true) => ("ambiguous_committed", Ok(Attempt::Committed)),
+            Ok(false) => ("ambiguous_redone", Ok(Attempt::Again)),
+            Err(fault) => ("failed", Err(CommitError::of(fault, End::Fatal))),
+        }
+    }
+
+    /// After `init_transactions` of a newer producer no earlier transaction is open, so the
+    /// committed offsets are the truth. A transaction is atomic: one partition tells for all.
+    fn was_committed(&self, ends: &[PrefixEnd]) -> Result<bool, Fault> {
+        let deadline = Instant::now() + 3 * self.options.timeout;
+        let mut committed = BTreeMap::new();
+        until(Step::FetchOffsets, deadline, || {
+            committed = self.consumer.committed(ends, remaining(deadline))?;
+            Ok(())
+        })?;
+        Ok(ends
+            .iter()
+            .all(|end| committed.get(&end.partition).is_some_and(|at| *at >= end.next_offset)))
+    }
+
+    fn open(&mut self) -> Result<(), Fault> {
+        let context = Context {
+            callbacks: Callbacks::new(Arc::clone(&self.auth)),
+            refused: Arc::clone(&self.refused),
+        };
+        let producer =
+            Producer::from_config_and_context(&self.options.config, context).map_err(|error| {
+                Fault {
+                    step: Step::Init,
+                    verdict: Verdict::End(End::Fatal),
+                    problem: error.to_string(),
+                }
+            })?;
+        if self.options.transactional {
+            // The coordinator may have to settle an earlier transaction first.
+            let deadline = Instant::now() + 6 * self.options.timeout;
+            until(Step::Init, deadline, || producer.init_transactions(self.options.timeout))?;
+        }
+        self.producer = Some(producer);
+        Ok(())
+    }
+
+    /// Drops the producer on a thread of its own: dropping flushes and may block.
+    fn retire(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            let dropped = std::thread::Builder::new()
+                .name(String::from("producer-retire"))
+                .spawn(move || drop(producer));
+            if let Err(error) = dropped {
+                tracing::warn!(%error, "no thread to retire the producer on");
+            }
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.retire();
+    }
+}
+
+impl CommitError {
+    fn of(fault: Fault, otherwise: End) -> Self {
+        let end = match fault.verdict {
+            Verdict::End(end) => end,
+            _ => otherwise,
+        };
+        Self { end, step: fault.step, problem: fault.problem }
+    }
+}
+
+fn remaining(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+}
+
+/// Makes a call until it succeeds, its error is not retriable, or the deadline has passed.
+fn until(
+    step: Step,
+    deadline: Instant,
+    mut call: impl FnMut() -> Result<(), KafkaError>,
+) -> Result<(), Fault> {
+    loop {
+        let Err(error) = call() else { return Ok(()) };
+        let fault = Fault::new(step, &error);
+        if fault.verdict != Verdict::Retry {
+            return Err(fault);
+        }
+        if Instant::now() >= deadline {
+            let verdict = match step {
+                Step::Commit | Step::Abort => Verdict::Retire,
+                // The coordinator is away: the next attempt tries again.
+                Step::Init => Verdict::Retire,
+                Step::FetchOffsets => Verdict::End(End::Fatal),
+                _ => Verdict::Abort,
+            };
+            return Err(Fault { verdict, ..fault });
+        }
+        std::thread::park_timeout(RETRY_PAUSE);
+    }
+}

@@ -1,0 +1,214 @@
+//! Producing: messages out, delivery reports back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::client::Callbacks;
+use super::protocol::{Facts, Fault, Step, Verdict, judge};
+
+/// Wait for room in the client's queue before the next try.
+const ROOM: Duration = Duration::from_millis(50);
+
+/// A message to produce.
+#[derive(Clone, Copy)]
+pub struct OutputRecord<'a> {
+    /// Topic name.
+    pub topic: &'a str,
+    /// Partition, or the partitioner's choice.
+    pub partition: Option<i32>,
+    /// Key.
+    pub key: Option<&'a [u8]>,
+    /// Value; `None` is a tombstone.
+    pub payload: Option<&'a [u8]>,
+    /// Headers in order.
+    pub headers: &'a [(String, Vec<u8>)],
+    /// Record timestamp, milliseconds since 1970-01-01 UTC; `None` is now.
+    pub timestamp_ms: Option<i64>,
+}
+
+/// Delivery reports of one attempt. A late report of an earlier attempt meets its own.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    state: Mutex<DeliveryState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct DeliveryState {
+    outstanding: usize,
+    failure: Option<(Code, String)>,
+}
+
+impl Deliveries {
+    fn settle(&self, failure: Option<(Code, String)>) {
+        let mut state = self.state.lock();
+        state.outstanding = state.outstanding.saturating_sub(1);
+        if state.failure.is_none() {
+            state.failure = failure;
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits until every message is reported, or one failed, or the deadline.
+    fn wait(&self, deadline: Instant) -> Result<(), (Code, String)> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(failure) = state.failure.clone() {
+                return Err(failure);
+            }
+            if state.outstanding == 0 {
+                return Ok(());
+            }
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                return Err((Code::MessageTimedOut, String::from("deliveries outstanding")));
+            }
+        }
+    }
+
+    /// Waits a moment for room in the client's queue.
+    fn wait_for_room(&self) {
+        let mut state = self.state.lock();
+        self.changed.wait_for(&mut state, ROOM);
+    }
+}
+
+/// Topics that the brokers refused to let into a transaction.
+pub(super) type Refused = Arc<Mutex<BTreeSet<String>>>;
+
+/// librdkafka's callbacks for our producer.
+pub(super) struct Context {
+    pub(super) callbacks: Callbacks,
+    pub(super) refused: Refused,
+}
+
+impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // The transaction's error says that a topic was refused but not which; only this line does.
+        if let Some(topic) = refused_topic(facility, message) {
+            self.refused.lock().insert(topic.to_owned());
+        }
+        self.callbacks.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.callbacks.error(error, reason);
+    }
+
+    fn stats(&self, _: Statistics) {}
+
+    fn generate_oauth_token(
+        &self,
+        config: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.callbacks.generate_oauth_token(config)
+    }
+}
+
+/// The topic of `Failed to add partition "topic" [0] to transaction: Broker: Topic authorization
+/// failed` (librdkafka, facility ADDPARTS).
+fn refused_topic<'a>(facility: &str, message: &'a str) -> Option<&'a str> {
+    if facility != "ADDPARTS" || !message.contains("Topic authorization failed") {
+        return None;
+    }
+    message.split('"').nth(1)
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Arc<Deliveries>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, deliveries: Arc<Deliveries>) {
+        deliveries.settle(result.as_ref().err().map(|(error, message)| {
+            (error.rdkafka_error_code().unwrap_or(Code::Fail), message.topic().to_owned())
+        }));
+    }
+}
+
+pub(super) type Producer = ThreadedProducer<Context>;
+
+/// Hands all records to the client and waits for all delivery reports.
+pub(super) fn produce(
+    producer: &Producer,
+    records: &[OutputRecord<'_>],
+    deadline: Instant,
+) -> Result<(), Fault> {
+    let deliveries = Arc::new(Deliveries::default());
+    for record in records {
+        deliveries.state.lock().outstanding += 1;
+        let mut message = base_record(record, Arc::clone(&deliveries));
+        while let Err((error, back)) = producer.send(message) {
+            let fault = Fault::new(Step::Produce, &error);
+            if fault.verdict != Verdict::Retry || Instant::now() >= deadline {
+                let problem = format!("{} (topic {})", fault.problem, record.topic);
+                let verdict = match fault.verdict {
+                    Verdict::Retry => Verdict::Abort,
+                    other => other,
+                };
+                return Err(Fault { verdict, problem, ..fault });
+            }
+            deliveries.wait_for_room();
+            message = back;
+        }
+    }
+    deliveries.wait(deadline).map_err(|(code, topic)| Fault {
+        step: Step::Deliver,
+        verdict: judge(Step::Deliver, Facts::of_code(code)),
+        problem: format!("{code} (topic {topic})"),
+    })
+}
+
+fn base_record<'a>(
+    record: &OutputRecord<'a>,
+    deliveries: Arc<Deliveries>,
+) -> BaseRecord<'a, [u8], [u8], Arc<Deliveries>> {
+    let mut message = BaseRecord::with_opaque_to(record.topic, deliveries);
+    message.partition = record.partition;
+    message.key = record.key;
+    message.payload = record.payload;
+    message.timestamp = record.timestamp_ms;
+    if !record.headers.is_empty() {
+        let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        message.headers = Some(record.headers.iter().fold(headers, |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value) })
+        }));
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refused_topic_is_read_off_the_clients_log() {
+        let line = "[thrd:main]: TxnCoordinator/1: Failed to add partition \"radiology.findings\" [4] \
+                    to transaction: Broker: Topic authorization failed";
+        assert_eq!(refused_topic("ADDPARTS", line), Some("radiology.findings"));
+        assert_eq!(refused_topic("TXNERR", line), None);
+        let other = line.replace("Topic authorization failed", "Operation not attempted");
+        assert_eq!(refused_topic("ADDPARTS", &other), None);
+    }
+
+    #[test]
+    fn deliveries_wait_for_all_and_report_the_first_failure() {
+        let deliveries = Deliveries::default();
+        deliveries.state.lock().outstanding = 2;
+        deliveries.settle(None);
+        assert!(deliveries.wait(Instant::now()).is_err(), "one is outstanding");
+        deliveries.settle(Some((Code::MessageTimedOut, String::from("t"))));
+        let failure = deliveries.wait(Instant::now() + Duration::from_secs(5));
+        assert_eq!(failure, Err((Code::MessageTimedOut, String::from("t"))));
+    }
+}

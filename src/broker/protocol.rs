@@ -1,0 +1,266 @@
+//! What an error of the transaction protocol means, and what to do about it. Pure.
+//!
+//! librdkafka sorts transactional errors into retriable, requires-abort, fatal, and none of these
+//! (to be treated as fatal): <https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md>.
+//! One case is ours: a commit whose outcome is unknown. librdkafka has no KIP-890, so a late EndTxn
+//! could hit the next transaction of the same producer. Such a producer is retired: a new one with
+//! the same transactional id fences the late request, and the committed offsets then say whether the
+//! batch was committed.
+
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+/// A call of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// `init_transactions`
+    Init,
+    /// `begin_transaction`
+    Begin,
+    /// Handing a message to the client.
+    Produce,
+    /// A delivery report.
+    Deliver,
+    /// `send_offsets_to_transaction`
+    SendOffsets,
+    /// `commit_transaction`
+    Commit,
+    /// `abort_transaction`
+    Abort,
+    /// Reading the group's committed offsets.
+    FetchOffsets,
+    /// An ordinary offset commit (at least once).
+    PlainCommit,
+}
+
+impl Step {
+    /// Name for logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Init => "init_transactions",
+            Self::Begin => "begin_transaction",
+            Self::Produce => "produce",
+            Self::Deliver => "deliver",
+            Self::SendOffsets => "send_offsets",
+            Self::Commit => "commit_transaction",
+            Self::Abort => "abort_transaction",
+            Self::FetchOffsets => "fetch_offsets",
+            Self::PlainCommit => "commit_offsets",
+        }
+    }
+}
+
+/// Why the process cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Another process uses our transactional id.
+    Fenced,
+    /// Not allowed: an ACL is missing or the credentials are wrong.
+    NotAuthorised,
+    /// Anything else that does not heal.
+    Fatal,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The same call again with the same arguments, until the deadline.
+    Retry,
+    /// Abort, begin anew, produce the same records from memory.
+    Abort,
+    /// The outcome is unknown or the producer is unusable: make a new one and ask the committed
+    /// offsets.
+    Retire,
+    /// Stop the process.
+    End(End),
+}
+
+/// The facts of an error that the verdict rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// librdkafka's code.
+    pub code: Code,
+    /// The client instance is unusable.
+    pub fatal: bool,
+    /// The same call may succeed.
+    pub retriable: bool,
+    /// The transaction must be aborted.
+    pub requires_abort: bool,
+}
+
+impl Facts {
+    /// Reads them off an error.
+    pub fn of(error: &KafkaError) -> Self {
+        match error {
+            KafkaError::Transaction(inner) => Self {
+                code: inner.code(),
+                fatal: inner.is_fatal(),
+                retriable: inner.is_retriable(),
+                requires_abort: inner.txn_requires_abort(),
+            },
+            other => Self::of_code(other.rdkafka_error_code().unwrap_or(Code::Fail)),
+        }
+    }
+
+    /// Facts of a bare code, as delivery reports give it.
+    pub const fn of_code(code: Code) -> Self {
+        Self { code, fatal: matches!(code, Code::Fatal), retriable: false, requires_abort: false }
+    }
+}
+
+/// An error of a call, judged.
+pub(super) struct Fault {
+    pub(super) step: Step,
+    pub(super) verdict: Verdict,
+    /// The client's words, with the topic where one is concerned.
+    pub(super) problem: String,
+}
+
+impl Fault {
+    pub(super) fn new(step: Step, error: &KafkaError) -> Self {
+        Self { step, verdict: judge(step, Facts::of(error)), problem: error.to_string() }
+    }
+}
+
+/// The code says that an ACL or a credential is missing.
+pub const fn is_authorisation(code: Code) -> bool {
+    matches!(
+        code,
+        Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+            | Code::SaslAuthenticationFailed
+            | Code::Authentication
+    )
+}
+
+/// Decides.
+pub const fn judge(step: Step, facts: Facts) -> Verdict {
+    if is_authorisation(facts.code) {
+        return Verdict::End(End::NotAuthorised);
+    }
+    match facts.code {
+        Code::Fenced
+        | Code::ProducerFenced
+        | Code::TransactionCoordinatorFenced
+        | Code::FencedInstanceId
+            if facts.fatal || !facts.requires_abort =>
+        {
+            return Verdict::End(End::Fenced);
+        }
+        // The broker forgot our producer id (idle for transactional.id.expiration.ms), or its state
+        // and ours disagree: only a new producer helps.
+        Code::InvalidProducerIdMapping
+        | Code::UnknownProducerId
+        | Code::InvalidProducerEpoch
+        | Code::InvalidTransactionalState
+        | Code::OutOfOrderSequenceNumber
+        | Code::GaplessGuarantee
+            if facts.fatal || !facts.requires_abort =>
+        {
+            return Verdict::Retire;
+        }
+        _ => {}
+    }
+    let timed_out = matches!(
+        facts.code,
+        Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::MessageTimedOut
+            | Code::TimedOutQueue
+    );
+    match step {
+        Step::Commit | Step::Abort if timed_out => Verdict::Retire,
+        _ if facts.requires_abort => Verdict::Abort,
+        _ if facts.fatal => Verdict::Retire,
+        _ if facts.retriable => Verdict::Retry,
+        Step::Produce if matches!(facts.code, Code::QueueFull) => Verdict::Retry,
+        // The broker will never take this record, in whatever transaction.
+        Step::Deliver if matches!(facts.code, Code::MessageSizeTooLarge | Code::InvalidRecord) => {
+            Verdict::End(End::Fatal)
+        }
+        // A failed delivery fails the transaction; the records are still in memory.
+        Step::Deliver => Verdict::Abort,
+        Step::Init | Step::FetchOffsets | Step::SendOffsets if timed_out => Verdict::Retry,
+        Step::FetchOffsets => Verdict::Retry,
+        // The offsets of an ordinary commit are sent again with the next one: no record is lost, at
+        // worst some are repeated.
+        Step::PlainCommit => match facts.code {
+            Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress => {
+                Verdict::Abort
+            }
+            _ => Verdict::Retry,
+        },
+        _ => Verdict::End(End::Fatal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn facts(code: Code) -> Facts {
+        Facts { code, fatal: false, retriable: false, requires_abort: false }
+    }
+
+    #[test]
+    fn a_commit_without_an_answer_retires_the_producer() {
+        let timed_out = Facts { retriable: true, ..facts(Code::OperationTimedOut) };
+        assert_eq!(judge(Step::Commit, timed_out), Verdict::Retire);
+        assert_eq!(judge(Step::Abort, timed_out), Verdict::Retire);
+        assert_eq!(judge(Step::SendOffsets, timed_out), Verdict::Retry);
+        // rust-rdkafka flushes first and reports that as Flush, without the transaction's flags.
+        assert_eq!(
+            judge(Step::Commit, Facts::of(&KafkaError::Flush(Code::OperationTimedOut))),
+            Verdict::Retire
+        );
+    }
+
+    #[test]
+    fn a_group_generation_error_aborts_and_keeps_the_records() {
+        for code in [Code::IllegalGeneration, Code::UnknownMemberId, Code::FencedInstanceId] {
+            let abortable = Facts { requires_abort: true, ..facts(code) };
+            assert_eq!(judge(Step::SendOffsets, abortable), Verdict::Abort);
+        }
+    }
+
+    #[test]
+    fn fencing_ends_the_process_and_a_forgotten_producer_id_does_not() {
+        let fatal = |code| Facts { fatal: true, ..facts(code) };
+        assert_eq!(judge(Step::Commit, fatal(Code::Fenced)), Verdict::End(End::Fenced));
+        assert_eq!(
+            judge(Step::SendOffsets, fatal(Code::InvalidProducerIdMapping)),
+            Verdict::Retire
+        );
+        assert_eq!(judge(Step::Init, facts(Code::ProducerFenced)), Verdict::End(End::Fenced));
+    }
+
+    #[test]
+    fn a_missing_acl_is_named_as_such_at_any_step() {
+        for step in [Step::Init, Step::Deliver, Step::SendOffsets, Step::PlainCommit] {
+            let error = facts(Code::TopicAuthorizationFailed);
+            assert_eq!(judge(step, error), Verdict::End(End::NotAuthorised));
+        }
+    }
+
+    #[test]
+    fn a_failed_delivery_aborts() {
+        assert_eq!(judge(Step::Deliver, facts(Code::MessageTimedOut)), Verdict::Abort);
+        assert_eq!(judge(Step::Deliver, facts(Code::PurgeInflight)), Verdict::Abort);
+    }
+
+    #[test]
+    fn what_nobody_classified_is_fatal() {
+        assert_eq!(judge(Step::Begin, facts(Code::Conflict)), Verdict::End(End::Fatal));
+        assert_eq!(
+            judge(Step::Init, facts(Code::InvalidTransactionTimeout)),
+            Verdict::End(End::Fatal)
+        );
+    }
+
+    #[test]
+    fn a_full_queue_is_our_back_pressure() {
+        assert_eq!(judge(Step::Produce, facts(Code::QueueFull)), Verdict::Retry);
+    }
+}

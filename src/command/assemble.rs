@@ -1,0 +1,293 @@
+//! From settings to a stage that can run: model, publisher, options. Used by `run` and `demo`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::broker::admin::{AdminError, Cluster};
+use crate::broker::auth::Authenticator;
+use crate::broker::client::client_config;
+use crate::broker::committer::CommitterOptions;
+use crate::broker::consumer::Ends;
+use crate::config::{self, DeadLetterHeaders, Guarantee, Labeler, Settings};
+use crate::extract::ExtractPolicy;
+use crate::pipeline::StageOptions;
+use crate::pipeline::account::DeadLetterLimits;
+use crate::pipeline::engine::Engine;
+use crate::pipeline::settle::{CommitLimits, TopicNames};
+use crate::publish::registry::{RegistryError, RegistrySettings, register};
+use crate::publish::{ErrorHeaders, Framing, ModelIdentity, PublishSettings, Publisher};
+use crate::report::OBSERVATIONS;
+use crate::route::RoutePolicy;
+use crate::student::labeler::Labeler as _;
+use crate::student::rules::RuleLabeler;
+use crate::student::{Device, Student, StudentError, StudentOptions};
+use crate::telemetry::names;
+
+/// How long the cluster may take to answer a question at start.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A labeller that is ready, and what must be known of it.
+pub struct Loaded {
+    /// Encoders and sessions.
+    pub engine: Engine,
+    /// Who it is.
+    pub model: ModelIdentity,
+    /// Its thresholds, below which a cell is doubtful.
+    pub thresholds: [f32; OBSERVATIONS],
+    /// Share of reports that these thresholds doubt, as measured on held-out reports when they were
+    /// chosen; `None` when the model does not say.
+    pub doubtful_share: Option<f64>,
+}
+
+/// Loads and self-tests the labeller that the settings name.
+///
+/// # Errors
+/// The model, the runtime or the provider cannot be used.
+pub fn load_labeler(settings: &Settings) -> Result<Loaded, StudentError> {
+    let threads = settings.intake.decode_threads;
+    let loaded = match settings.student.labeler {
+        Labeler::Rules => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let sessions = match settings.student.sessions {
+                0 => cores,
+                sessions => sessions,
+            };
+            Loaded {
+                engine: Engine::rules(threads, sessions),
+                model: RuleLabeler::new().model().clone(),
+                thresholds: [0.0; OBSERVATIONS],
+                doubtful_share: None,
+            }
+        }
+        Labeler::Student => {
+            let student = Student::load(&student_options(settings))?;
+            Loaded {
+                model: student.identity().clone(),
+                thresholds: *student.thresholds(),
+                doubtful_share: student
+                    .manifest()
+                    .calibration
+                    .get("reports_escalated")
+                    .and_then(serde_json::Value::as_f64),
+                engine: Engine::student(student, threads),
+            }
+        }
+    };
+    metrics::gauge!(
+        names::MODEL_INFO,
+        "name" => loaded.model.name.clone(),
+        "version" => loaded.model.version.clone(),
+        "sha256" => loaded.model.sha256.clone()
+    )
+    .set(1.0);
+    Ok(loaded)
+}
+
+/// Settings of the student as its loader wants them.
+pub fn student_options(settings: &Settings) -> StudentOptions {
+    let student = &settings.student;
+    let runtime = &student.onnxruntime;
+    StudentOptions {
+        model: student.model.clone(),
+        onnxruntime: (!runtime.as_os_str().is_empty()).then(|| runtime.clone()),
+        device: match student.device {
+            config::Device::Cpu => Device::Cpu,
+            config::Device::Cuda => Device::Cuda { device_id: student.device_id },
+        },
+        sessions: student.sessions,
+        batch_tokens: student.batch_tokens,
+    }
+}
+
+/// Partition counts of topics.
+pub type PartitionCounts = BTreeMap<String, usize>;
+
+/// The topics that the stage needs cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicsError {
+    /// The cluster does not answer, or says no.
+    #[error(
+        "{0}; check kafka.bootstrap_servers, kafka.tls, kafka.sasl and our ACLs with `radstream check`"
+    )]
+    Cluster(#[from] AdminError),
+    /// Some do not exist.
+    #[error("missing: topic {}; create with `radstream topics create`, or correct [topics]", .0.join(", topic "))]
+    Missing(Vec<String>),
+}
+
+/// Partition counts of the topics of stage label, all of which must exist.
+///
+/// # Errors
+/// [`TopicsError`].
+pub fn partition_counts(
+    cluster: &Cluster,
+    settings: &Settings,
+) -> Result<PartitionCounts, TopicsError> {
+    let mut counts = PartitionCounts::new();
+    let mut missing = Vec::new();
+    for topic in stage_topics(settings) {
+        match cluster.topic(&topic)? {
+            Some(state) => drop(counts.insert(topic, state.partitions)),
+            None => missing.push(topic),
+        }
+    }
+    if missing.is_empty() { Ok(counts) } else { Err(TopicsError::Missing(missing)) }
+}
+
+/// Where the input topics end now.
+///
+/// # Errors
+/// The cluster does not answer.
+pub fn input_ends(
+    cluster: &Cluster,
+    settings: &Settings,
+    counts: &PartitionCounts,
+) -> Result<Ends, TopicsError> {
+    let mut ends = Ends::new();
+    for topic in &settings.topics.reports {
+        ends.extend(cluster.ends(topic, counts.get(topic).copied().unwrap_or(0))?);
+    }
+    Ok(ends)
+}
+
+/// Topics that stage label reads and writes, inputs first.
+pub fn stage_topics(settings: &Settings) -> Vec<String> {
+    let topics = &settings.topics;
+    let mut all = topics.reports.clone();
+    all.push(topics.findings.clone());
+    if settings.routing.escalate {
+        all.push(topics.escalations.clone());
+    }
+    all.push(topics.dead_letters.clone());
+    all
+}
+
+/// How Avro values are framed: with a registry, its ids; without, single-object encoding.
+///
+/// # Errors
+/// The registry does not answer or refuses a schema.
+pub async fn framing(settings: &Settings) -> Result<Framing, RegistryError> {
+    let registry = &settings.schema_registry;
+    if registry.url.is_empty() {
+        return Ok(Framing::SingleObject);
+    }
+    let topics = &settings.topics;
+    let registry = RegistrySettings {
+        url: registry.url.clone(),
+        basic_auth: (!registry.username.is_empty())
+            .then(|| (registry.username.clone(), registry.password.expose().to_owned())),
+        bearer_token: registry
+            .bearer_token
+            .is_set()
+            .then(|| registry.bearer_token.expose().to_owned()),
+        timeout: Duration::from_millis(registry.timeout_ms),
+        auto_register: registry.auto_register,
+        ca_file: (!registry.ca_file.as_os_str().is_empty()).then(|| registry.ca_file.clone()),
+    };
+    let ids = register(&registry, &topics.findings, &topics.escalations).await?;
+    Ok(Framing::Confluent(ids))
+}
+
+/// Options of stage label.
+pub fn stage_options(
+    settings: &Settings,
+    auth: Arc<Authenticator>,
+    loaded: &Loaded,
+    framing: Framing,
+    counts: &PartitionCounts,
+    stop_at: Option<Ends>,
+) -> StageOptions {
+    let policy = policy(settings, loaded);
+    let transactional = settings.delivery.guarantee == Guarantee::ExactlyOnce;
+    let topics = &settings.topics;
+    let dead_letters = counts.get(&topics.dead_letters);
+    StageOptions {
+        consumer: client_config(&config::kafka::consumer_properties(settings)),
+        committer: CommitterOptions {
+            config: client_config(&config::kafka::producer_properties(settings, transactional)),
+            transactional,
+            timeout: Duration::from_millis(settings.delivery.transaction_timeout_ms),
+        },
+        auth,
+        inputs: topics.reports.clone(),
+        outputs: TopicNames {
+            findings: topics.findings.clone(),
+            escalations: topics.escalations.clone(),
+            distillation: topics.distillation.clone(),
+            dead_letters: topics.dead_letters.clone(),
+        },
+        stop_at,
+        budget_bytes: usize::try_from(settings.memory.in_flight_bytes()).unwrap_or(usize::MAX),
+        decode: settings.intake.decode_options(),
+        extract: extract_policy(settings),
+        admission: admission(settings, loaded, &policy),
+        policy,
+        model: loaded.model.clone(),
+        publisher: Arc::new(Publisher::new(publish_settings(settings, framing))),
+        dead_letters_by_partition: topics
+            .reports
+            .iter()
+            .all(|input| counts.get(input).is_some() && counts.get(input) == dead_letters),
+        commit: CommitLimits {
+            interval: Duration::from_millis(settings.delivery.commit_interval_ms),
+            records: settings.delivery.commit_records,
+            bytes: settings.delivery.commit_bytes,
+        },
+        dead_letters: DeadLetterLimits {
+            ratio: settings.publish.max_dead_letter_ratio,
+            consecutive: settings.publish.max_consecutive_dead_letters,
+        },
+        max_batch_age: Duration::from_millis(settings.student.max_batch_age_ms),
+        max_reports_per_second: settings.student.max_reports_per_second,
+    }
+}
+
+/// Settings of extract.
+pub fn extract_policy(settings: &Settings) -> ExtractPolicy {
+    ExtractPolicy {
+        label_mixed_exams: settings.intake.label_mixed_exams,
+        label_unknown_exams: settings.intake.label_unknown_exams,
+        ..ExtractPolicy::default()
+    }
+}
+
+/// The chance to give a doubtful report, so that escalations stay below their ceiling: a constant of
+/// the run, because a redo after a crash must decide the same.
+fn admission(settings: &Settings, loaded: &Loaded, policy: &RoutePolicy) -> f64 {
+    // With a threshold of the user's own, the model's share says nothing.
+    let known =
+        if settings.routing.min_confidence.is_some() { None } else { loaded.doubtful_share };
+    policy.admission(known.unwrap_or(1.0))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a threshold between 0 and 1")]
+fn policy(settings: &Settings, loaded: &Loaded) -> RoutePolicy {
+    let routing = &settings.routing;
+    RoutePolicy {
+        escalate: routing.escalate,
+        thresholds: routing
+            .min_confidence
+            .map_or(loaded.thresholds, |confidence| [confidence as f32; OBSERVATIONS]),
+        audit_rate: routing.audit_rate,
+        max_escalation_rate: routing.max_escalation_rate,
+    }
+}
+
+fn publish_settings(settings: &Settings, framing: Framing) -> PublishSettings {
+    let publish = &settings.publish;
+    PublishSettings {
+        ce_source: publish.ce_source.clone(),
+        application: settings.kafka.client_id.clone(),
+        consumer_group: settings.kafka.group.clone(),
+        evidence_text: publish.evidence_text,
+        error_headers: match publish.dead_letter_headers {
+            DeadLetterHeaders::Connect => ErrorHeaders::Connect,
+            DeadLetterHeaders::Streams => ErrorHeaders::Streams,
+            DeadLetterHeaders::Spring => ErrorHeaders::Spring,
+            DeadLetterHeaders::All => ErrorHeaders::All,
+        },
+        max_message_bytes: publish.max_message_bytes,
+        framing,
+    }
+}

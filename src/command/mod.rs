@@ -1,0 +1,187 @@
+//! What the binary offers: one file a command. Commands write to given writers and return an exit
+//! code ([`exit`]).
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use crate::config::{self, Settings};
+use crate::student::labeler::Labeler;
+use crate::student::rules::RuleLabeler;
+use crate::student::{OnnxLabeler, Student, StudentOptions, runtime};
+
+pub mod assemble;
+pub mod check;
+pub mod demo;
+pub mod exit;
+pub mod label;
+pub mod run;
+pub mod topics;
+
+use label::{LabelArgs, LabelerChoice};
+
+/// Chest radiograph reports in, structured findings out, on Kafka, exactly once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "radstream",
+    version,
+    propagate_version = true,
+    after_help = "\
+Examples:
+  radstream demo                                   see it work, nothing to set up
+  radstream label report.txt                       label files, no Kafka
+  radstream check --config radstream.toml          is everything right?
+  radstream topics create --config radstream.toml
+  radstream run --config radstream.toml
+
+Exit codes:
+  0 all is well        64 usage           65 input records could not be read (--strict)
+  66 input missing     69 unavailable     70 internal, or fenced by another process
+  74 input/output      75 temporary, start again    77 not authorised    78 configuration"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Consume reports and publish findings.
+    Run(run::RunArgs),
+    /// Show the whole of it on an embedded broker with generated messages.
+    Demo(demo::DemoArgs),
+    /// Label reports from files or standard input, without Kafka.
+    Label(LabelArgs),
+    /// Check a configuration and what it names.
+    Check(CheckArgs),
+    /// Work with the topics.
+    Topics(TopicsArgs),
+}
+
+/// Arguments of `radstream check`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  radstream check --config radstream.toml
+  radstream check --config radstream.toml --offline    # the file only, no network, no model
+
+Every problem is listed with file, key, what is wrong and the remedy.
+The exit code is that of the first problem (see radstream --help).")]
+struct CheckArgs {
+    /// Configuration file. Without it: defaults and the environment.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Ask nothing of the network or the model.
+    #[arg(long)]
+    offline: bool,
+}
+
+/// Arguments of `radstream topics`.
+#[derive(Debug, Args)]
+struct TopicsArgs {
+    #[command(subcommand)]
+    command: TopicsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TopicsCommand {
+    /// Create the topics that are missing; change none that are there.
+    #[command(after_help = "Example:
+  radstream topics create --config radstream.toml")]
+    Create {
+        /// Configuration file. Without it: defaults and the environment.
+        #[arg(long, short, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::USAGE } else { exit::OK };
+            // A closed standard output is the reader's wish.
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    // Before anything reads a report: a panic's message may quote it.
+    crate::telemetry::silence_panic_messages();
+    let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
+    let code = match cli.command {
+        Command::Run(args) => run::run(&args, &mut stderr),
+        Command::Demo(args) => demo::run(&args, &mut stdout, &mut stderr),
+        Command::Label(args) => label(&args),
+        Command::Check(args) => {
+            let local = check::LocalChecks { runtime: &onnx_runtime, model: &model };
+            let environment = config::process_environment();
+            check::check(args.config.as_deref(), environment, args.offline, local, &mut stdout)
+        }
+        Command::Topics(TopicsArgs { command: TopicsCommand::Create { config } }) => {
+            match config::load(config.as_deref(), config::process_environment()) {
+                Ok(settings) => topics::create(&settings, &mut stdout),
+                Err(problems) => {
+                    drop(write!(stderr, "{problems}"));
+                    exit::CONFIGURATION
+                }
+            }
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// The command line, for the documentation.
+pub fn command_line() -> clap::Command {
+    Cli::command()
+}
+
+fn label(args: &LabelArgs) -> u8 {
+    let mut stderr = io::stderr();
+    let mut labeler: Box<dyn Labeler> = match args.labeler {
+        LabelerChoice::Rules => Box::new(RuleLabeler::new()),
+        LabelerChoice::Student => {
+            let model = args.model.clone().unwrap_or_else(default_model);
+            match Student::load(&StudentOptions::new(model)) {
+                Ok(student) => Box::new(OnnxLabeler::new(student)),
+                Err(error) => {
+                    drop(writeln!(stderr, "radstream: {error}"));
+                    return exit::CONFIGURATION;
+                }
+            }
+        }
+    };
+    let (mut stdin, mut stdout) = (io::stdin().lock(), io::stdout());
+    label::run(args, labeler.as_mut(), &mut stdin, &mut stdout, &mut stderr)
+}
+
+/// The model that ships: in the working directory, or beside the executable's folder.
+fn default_model() -> PathBuf {
+    let here = PathBuf::from("models/default");
+    if here.exists() {
+        return here;
+    }
+    let beside = std::env::current_exe().ok().and_then(|exe| {
+        let folder = exe.parent().and_then(Path::parent)?;
+        [folder.join("models/default"), folder.join("share/radstream/models/default")]
+            .into_iter()
+            .find(|path| path.exists())
+    });
+    beside.unwrap_or(here)
+}
+
+fn onnx_runtime(settings: &Settings) -> Result<String, String> {
+    let options = assemble::student_options(settings);
+    runtime::find_runtime(options.onnxruntime.as_deref())
+        .map(|path| path.display().to_string())
+        .map_err(|error| error.to_string())
+}
+
+fn model(settings: &Settings) -> Result<String, String> {
+    let options = StudentOptions { sessions: 1, ..assemble::student_options(settings) };
+    let student = Student::load(&options).map_err(|error| error.to_string())?;
+    let identity = student.identity();
+    let cases = student.manifest().self_test.len();
+    Ok(format!("{} {}, {cases} self-test sentences right", identity.name, identity.version))
+}

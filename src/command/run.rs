@@ -1,0 +1,350 @@
+//! `radstream run`: a stage, until it is told to stop.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use tokio::runtime::Runtime;
+
+use crate::broker::admin::Cluster;
+use crate::broker::auth::Authenticator;
+use crate::broker::protocol::{End, is_authorisation};
+use crate::config::{self, Settings};
+use crate::pipeline::stop::{Mode, Stop};
+use crate::pipeline::{self, StageError};
+use crate::publish::registry::RegistryError;
+use crate::student::StudentError;
+use crate::telemetry::health::Health;
+use crate::telemetry::http::{Endpoints, Server, serve};
+use crate::telemetry::totals::Totals;
+use crate::telemetry::{self, TelemetryError};
+
+use super::assemble::{self, Loaded, TopicsError};
+use super::exit;
+
+/// How often housekeeping is done.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the main thread looks after the others.
+const WATCH: Duration = Duration::from_millis(100);
+/// The watchdog bites after so many bad looks in a row.
+const UNHEALTHY_TICKS: u32 = 50;
+
+/// Arguments of `radstream run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  radstream run --config /etc/radstream/radstream.toml
+  radstream run --config radstream.toml --until-end     # work off what is there, then exit
+  RADSTREAM__KAFKA__BOOTSTRAP_SERVERS=kafka:9092 radstream run
+
+SIGTERM or Ctrl-C: finishes running batches, commits, leaves the group, within shutdown.grace_s.
+A second signal leaves at once; what was not committed is done again by the next process.")]
+pub struct RunArgs {
+    /// Configuration file. Without it: defaults and the environment.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to run.
+    #[arg(long, value_enum, default_value_t = Stage::Label)]
+    pub stage: Stage,
+    /// Stop at the ends of the input partitions as they are at start.
+    #[arg(long)]
+    pub until_end: bool,
+}
+
+/// The stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// Label reports with the student.
+    Label,
+}
+
+/// Why `run` could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Telemetry.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The HTTP address.
+    #[error(
+        "http.listen = \"{listen}\" cannot be bound: {problem}; choose a free address, or \"\" for none"
+    )]
+    Http {
+        /// The address.
+        listen: String,
+        /// The system's reason.
+        problem: std::io::Error,
+    },
+    /// The model.
+    #[error(transparent)]
+    Student(#[from] StudentError),
+    /// The cluster or its topics.
+    #[error(transparent)]
+    Topics(#[from] TopicsError),
+    /// The schema registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The stage.
+    #[error("{0}{remedy}", remedy = stage_remedy(.0))]
+    Stage(#[from] StageError),
+    /// The system.
+    #[error("the process could not be set up: {0}")]
+    System(#[from] std::io::Error),
+    /// Stopped by force.
+    #[error("stopped before everything was settled; what was not committed will be done again")]
+    Forced,
+}
+
+fn stage_remedy(error: &StageError) -> &'static str {
+    match error {
+        StageError::Commit(error) => match error.end {
+            End::Fenced => {
+                "; another process uses the same kafka.instance_id: give each process its own"
+            }
+            End::NotAuthorised => {
+                "; grant Write on the output topics, Read on the group, and Write and Describe on the transactional id"
+            }
+            End::Fatal => "; the process can be started again: nothing committed is lost",
+        },
+        StageError::Consume(error)
+            if error.rdkafka_error_code()
+                == Some(rdkafka::types::RDKafkaErrorCode::FencedInstanceId) =>
+        {
+            "; another process uses the same kafka.instance_id: give each process its own"
+        }
+        StageError::Consume(error)
+            if error.rdkafka_error_code()
+                == Some(rdkafka::types::RDKafkaErrorCode::AutoOffsetReset) =>
+        {
+            "; kafka.first_offset = \"fail\": no usable committed offset. Choose earliest or latest"
+        }
+        StageError::TooManyDeadLetters { .. } => {
+            "; look at radstream.error.class in the dead letters, mend the source, and start again \
+             (publish.max_dead_letter_ratio, publish.max_consecutive_dead_letters)"
+        }
+        _ => "",
+    }
+}
+
+impl RunError {
+    /// The documented exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Telemetry(_) | Self::Http { .. } | Self::Student(_) => exit::CONFIGURATION,
+            Self::Topics(TopicsError::Cluster(error)) => exit::of_admin_error(error),
+            Self::Topics(TopicsError::Missing(_)) => exit::CONFIGURATION,
+            Self::Registry(RegistryError::Unreachable { .. }) => exit::UNAVAILABLE,
+            Self::Registry(RegistryError::Unauthorized { .. }) => exit::NOT_AUTHORISED,
+            Self::Registry(_) => exit::CONFIGURATION,
+            Self::System(_) => exit::INTERNAL,
+            Self::Forced => exit::TEMPORARY,
+            Self::Stage(error) => match error {
+                StageError::Commit(error) => match error.end {
+                    End::Fenced => exit::INTERNAL,
+                    End::NotAuthorised => exit::NOT_AUTHORISED,
+                    End::Fatal => exit::TEMPORARY,
+                },
+                StageError::Consume(error) => match error.rdkafka_error_code() {
+                    Some(code) if is_authorisation(code) => exit::NOT_AUTHORISED,
+                    Some(rdkafka::types::RDKafkaErrorCode::AutoOffsetReset) => exit::CONFIGURATION,
+                    Some(rdkafka::types::RDKafkaErrorCode::FencedInstanceId) => exit::INTERNAL,
+                    _ => exit::TEMPORARY,
+                },
+                StageError::TooManyDeadLetters { .. } | StageError::Backwards(_) => exit::TEMPORARY,
+                StageError::Client(_) => exit::CONFIGURATION,
+                StageError::Panic { .. } | StageError::Thread(_) => exit::INTERNAL,
+            },
+        }
+    }
+}
+
+/// Runs until the end; gives the exit code.
+pub fn run(args: &RunArgs, stderr: &mut dyn Write) -> u8 {
+    let settings = match config::load(args.config.as_deref(), config::process_environment()) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            // Nothing can be said when standard error is closed.
+            drop(write!(stderr, "{problems}"));
+            return exit::CONFIGURATION;
+        }
+    };
+    match start(&settings, args.until_end) {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            drop(writeln!(stderr, "radstream: {error}"));
+            error.exit_code()
+        }
+    }
+}
+
+fn start(settings: &Settings, until_end: bool) -> Result<(), RunError> {
+    let format = match settings.log.format {
+        config::LogFormat::Human => telemetry::LogFormat::Human,
+        config::LogFormat::Json => telemetry::LogFormat::Json,
+    };
+    telemetry::start_logging(format, &settings.log.filter)?;
+    telemetry::silence_panic_messages();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("http")
+        .enable_all()
+        .build()?;
+    let mut process = Process::new(settings, &runtime)?;
+    let auth = Authenticator::from_settings(settings);
+
+    // The cheap questions first: a missing topic is told before a model is loaded.
+    let cluster = Cluster::connect(settings, assemble::PATIENCE).map_err(TopicsError::Cluster)?;
+    let counts = assemble::partition_counts(&cluster, settings)?;
+    let stop_at =
+        if until_end { Some(assemble::input_ends(&cluster, settings, &counts)?) } else { None };
+    drop(cluster);
+    let framing = runtime.block_on(assemble::framing(settings))?;
+    let loaded = assemble::load_labeler(settings)?;
+    tracing::info!(
+        model = loaded.model.name,
+        version = loaded.model.version,
+        group = settings.kafka.group,
+        instance = settings.kafka.instance(),
+        "stage label starts"
+    );
+    let options = assemble::stage_options(settings, auth, &loaded, framing, &counts, stop_at);
+    let Loaded { engine, .. } = loaded;
+    let result = process.supervise(settings, |stop, health, totals| {
+        pipeline::run(options, engine, stop, health, totals)
+    });
+    let totals = process.totals.snapshot();
+    tracing::info!(records = totals.records, labelled = totals.labelled(), "stage label ended");
+    // HTTP stops last, so that probes see the drain.
+    drop(process);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// What surrounds a stage: health, counts, HTTP, signals.
+pub struct Process {
+    /// Health.
+    pub health: Arc<Health>,
+    /// Counts.
+    pub totals: Arc<Totals>,
+    /// Asks the stage to end.
+    pub stop: Arc<Stop>,
+    /// The HTTP server, if any.
+    pub server: Option<Server>,
+    signals: Receiver<()>,
+}
+
+impl Process {
+    /// Starts metrics, HTTP and signal handling.
+    ///
+    /// # Errors
+    /// The HTTP address cannot be bound, or the system refuses signal handlers.
+    pub fn new(settings: &Settings, runtime: &Runtime) -> Result<Self, RunError> {
+        let metrics = telemetry::start_metrics()?;
+        let transaction = Duration::from_millis(settings.delivery.transaction_timeout_ms);
+        // The longest call chain of the committer: an attempt, an abort, a new producer.
+        let upkeep = metrics.clone();
+        // Histograms are folded when scraped; nobody may scrape.
+        runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(TICK * 5).await;
+                upkeep.run_upkeep();
+            }
+        });
+        let health = Arc::new(Health::new(transaction * 20));
+        let totals = Arc::new(Totals::default());
+        let listen = &settings.http.listen;
+        let server = if listen.is_empty() {
+            None
+        } else {
+            let token = &settings.http.bearer_token;
+            let endpoints = Endpoints {
+                health: Arc::clone(&health),
+                totals: Arc::clone(&totals),
+                metrics,
+                bearer_token: token.is_set().then(|| Arc::from(token.expose())),
+            };
+            let server = runtime
+                .block_on(serve(listen, endpoints))
+                .map_err(|problem| RunError::Http { listen: listen.clone(), problem })?;
+            tracing::info!(address = %server.address, "HTTP: /metrics /livez /readyz /startupz");
+            Some(server)
+        };
+        let (sender, signals) = bounded(4);
+        runtime.block_on(async { listen_for_signals(sender) })?;
+        Ok(Self { health, totals, stop: Arc::new(Stop::default()), server, signals })
+    }
+
+    /// Runs a stage on its own thread and looks after it: signals, grace, watchdog.
+    ///
+    /// # Errors
+    /// The stage's own error, or [`RunError::Forced`].
+    pub fn supervise(
+        &mut self,
+        settings: &Settings,
+        stage: impl FnOnce(&Stop, &Arc<Health>, &Arc<Totals>) -> Result<(), StageError> + Send + 'static,
+    ) -> Result<(), RunError> {
+        let (done_in, done) = bounded(1);
+        let (stop, health, totals) =
+            (Arc::clone(&self.stop), Arc::clone(&self.health), Arc::clone(&self.totals));
+        std::thread::Builder::new().name(String::from("stage")).spawn(move || {
+            // The receiver is gone only when the process ends by force.
+            drop(done_in.send(stage(&stop, &health, &totals)));
+        })?;
+        let grace = Duration::from_secs(settings.shutdown.grace_s);
+        let mut deadline: Option<Instant> = None;
+        let mut unhealthy = 0;
+        loop {
+            match done.recv_timeout(WATCH) {
+                Ok(result) => return result.map_err(RunError::Stage),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(StageError::Panic { thread: "stage" }.into());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.signals.try_recv().is_ok() {
+                if deadline.is_some() {
+                    return Err(RunError::Forced);
+                }
+                tracing::info!(
+                    grace_s = settings.shutdown.grace_s,
+                    "asked to stop: finishing running batches"
+                );
+                self.health.set_draining();
+                self.stop.request(Mode::Leave);
+                deadline = Some(Instant::now() + grace);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(RunError::Forced);
+            }
+            // A process that was stopped or frozen needs a moment to show that it lives.
+            let problem = self.health.live().err();
+            unhealthy = if problem.is_some() { unhealthy + 1 } else { 0 };
+            if let Some(problem) = problem.filter(|_| unhealthy >= UNHEALTHY_TICKS) {
+                tracing::error!(
+                    problem,
+                    "a thread hangs; the process ends so that it can be restarted"
+                );
+                return Err(RunError::Forced);
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+fn listen_for_signals(sender: Sender<()>) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            // Full: the main thread has been told often enough.
+            sender.try_send(()).ok();
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Bounds of single numbers. What contradicts what is in [`super::validate`].
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use super::settings::Settings;
+use super::validate::Finding;
+
+/// Every number that is out of its bounds.
+pub(super) fn bounds(s: &Settings) -> Vec<Finding> {
+    let mut found = Vec::new();
+    connection(s, &mut found);
+    pipeline(s, &mut found);
+    publishing(s, &mut found);
+    found
+}
+
+fn connection(s: &Settings, found: &mut Vec<Finding>) {
+    // The brokers' own defaults: group.min.session.timeout.ms and group.max.session.timeout.ms.
+    within(found, "kafka.session_timeout_ms", s.kafka.session_timeout_ms, 6_000..=1_800_000);
+    within(found, "topics.partitions", s.topics.partitions, 1..=10_000);
+    let copies = s.topics.replication_factor;
+    if copies != -1 {
+        within(found, "topics.replication_factor", copies, 1..=100);
+    }
+    for (key, hours) in [
+        ("topics.reports_retention_hours", s.topics.reports_retention_hours),
+        ("topics.findings_retention_hours", s.topics.findings_retention_hours),
+        ("topics.escalations_retention_hours", s.topics.escalations_retention_hours),
+        ("topics.distillation_retention_hours", s.topics.distillation_retention_hours),
+        ("topics.dead_letters_retention_hours", s.topics.dead_letters_retention_hours),
+    ] {
+        if hours != -1 {
+            // A thousand years; more would overflow the broker's milliseconds one day.
+            within(found, key, hours, 1..=8_760_000);
+        }
+    }
+    within(found, "schema_registry.timeout_ms", s.schema_registry.timeout_ms, 100..=60_000);
+}
+
+fn pipeline(s: &Settings, found: &mut Vec<Finding>) {
+    // The upper end is the brokers' default transaction.max.timeout.ms.
+    let transaction = s.delivery.transaction_timeout_ms;
+    within(found, "delivery.transaction_timeout_ms", transaction, 1_000..=900_000);
+    within(found, "delivery.commit_interval_ms", s.delivery.commit_interval_ms, 1..=450_000);
+    within(found, "delivery.commit_records", s.delivery.commit_records, 1..=10_000);
+    within(found, "delivery.commit_bytes", s.delivery.commit_bytes, 65_536..=1 << 40);
+    within(found, "memory.budget_mib", s.memory.budget_mib, 32..=1_048_576);
+    within(found, "intake.max_payload_mib", s.intake.max_payload_mib, 1..=64);
+    within(found, "intake.decode_threads", s.intake.decode_threads, 1..=256);
+    within(found, "student.device_id", s.student.device_id, 0..=255);
+    within(found, "student.sessions", s.student.sessions, 0..=256);
+    if s.student.batch_tokens != 0 {
+        within(found, "student.batch_tokens", s.student.batch_tokens, 128..=1_048_576);
+    }
+    within(found, "student.max_batch_age_ms", s.student.max_batch_age_ms, 1..=10_000);
+    within(found, "student.max_reports_per_second", s.student.max_reports_per_second, 0.0..=1e9);
+}
+
+fn publishing(s: &Settings, found: &mut Vec<Finding>) {
+    if let Some(confidence) = s.routing.min_confidence {
+        within(found, "routing.min_confidence", confidence, 0.0..=1.0);
+    }
+    within(found, "routing.max_escalation_rate", s.routing.max_escalation_rate, 0.0..=1.0);
+    within(found, "routing.audit_rate", s.routing.audit_rate, 0.0..=1.0);
+    within(found, "publish.max_message_bytes", s.publish.max_message_bytes, 10_000..=100_000_000);
+    let ratio = s.publish.max_dead_letter_ratio;
+    if ratio <= 0.0 {
+        found.push(Finding::new(
+            "publish.max_dead_letter_ratio",
+            format!("{ratio} would stop at the first dead letter"),
+            "write a share above 0, such as 0.05; 1.0 never stops",
+        ));
+    } else {
+        within(found, "publish.max_dead_letter_ratio", ratio, 0.0..=1.0);
+    }
+    let in_a_row = s.publish.max_consecutive_dead_letters;
+    within(found, "publish.max_consecutive_dead_letters", in_a_row, 1..=1_000_000_000);
+    within(found, "shutdown.grace_s", s.shutdown.grace_s, 1..=3_600);
+}
+
+fn within<T: PartialOrd + Display>(
+    found: &mut Vec<Finding>,
+    key: &'static str,
+    value: T,
+    range: RangeInclusive<T>,
+) {
+    if !range.contains(&value) {
+        let (least, most) = range.into_inner();
+        found.push(Finding::new(
+            key,
+            format!("{value} is out of bounds"),
+            format!("choose {least} to {most}"),
+        ));
+    }
+}

@@ -1,0 +1,34 @@
+//! Configuration: one TOML file, overridden by the environment, checked as a whole.
+//!
+//! * [`Settings`] — every setting with its meaning, unit, default and how to choose it. The file
+//!   `config/radstream.toml` says the same; a test holds the two together.
+//! * [`load()`] — file, then environment, then secrets; reports **all** problems at once, each with
+//!   file, line, key, what is wrong and the remedy.
+//! * [`Secret`] — a value that is never printed.
+//! * [`kafka`] — what the settings become as librdkafka properties. Pure.
+//! * [`properties`] — which librdkafka properties may not be passed through, and why. Pure.
+//!
+//! Paths in settings are relative to the working directory of the process, not to the file.
+
+mod bounds;
+mod connection;
+pub mod kafka;
+mod load;
+mod problem;
+pub mod properties;
+mod secret;
+mod security;
+mod settings;
+mod source;
+mod validate;
+
+pub use connection::{
+    FirstOffset, Kafka, Mechanism, Sasl, SchemaRegistry, SubjectStrategy, Tls, Topics,
+};
+pub use load::{load, process_environment};
+pub use problem::{Problem, Problems};
+pub use secret::Secret;
+pub use settings::{
+    DeadLetterHeaders, Delivery, Device, Guarantee, Http, Intake, Labeler, Log, LogFormat, Memory,
+    Publish, Routing, Settings, Shutdown, Student,
+};

@@ -1,0 +1,244 @@
+//! The text of a FHIR report: the first source that says enough.
+
+use super::index::Index;
+use super::model::{Attachment, Resource, Section};
+use crate::decode::attachment::{self, Document};
+use crate::decode::shape::{Field, List};
+use crate::decode::{markup, section_code};
+use crate::report::{Phi, SectionKind, TextBlock};
+
+/// A source with less text than this, in characters, is passed over if a later one has more.
+const ENOUGH: usize = 30;
+
+/// What the sources of a report gave.
+#[derive(Default)]
+pub(super) struct Narrative {
+    pub(super) blocks: Vec<TextBlock>,
+    /// A document was attached that is not read.
+    pub(super) unread: bool,
+    /// Text is somewhere else: a URL, or a reference to a resource that did not come along.
+    pub(super) elsewhere: bool,
+}
+
+/// Reads a DiagnosticReport. Order: attached text, attached HTML or RTF, result Observations,
+/// `conclusion`, the sections of a Composition in the same bundle, the narrative.
+pub(super) fn of_report<'r>(
+    report: &'r Resource,
+    composition: Option<&'r Resource>,
+    index: &Index<'r>,
+) -> Narrative {
+    let mut narrative = Narrative::default();
+    let plain = |attachment: &Attachment| attachment.content_type.text().starts_with("text/plain");
+    let forms = report.presented_form.items();
+    let mut sources = Vec::new();
+    for wanted in [true, false] {
+        let chosen = forms.iter().map(|f| &**f).filter(|form| plain(form) == wanted);
+        sources.push(attachments(chosen, report, index, &mut narrative));
+    }
+    let mut results = Vec::new();
+    for reference in report.result.items() {
+        match index.resolve(report, reference) {
+            Some(observation) => observation_blocks(observation, index, 0, &mut results),
+            None => narrative.elsewhere |= !reference.reference.text().is_empty(),
+        }
+    }
+    if report.result.items().is_empty() {
+        // Contained Observations that nobody refers to are still the report's.
+        for contained in report.contained.items().iter().filter(|r| r.is("Observation")) {
+            observation_blocks(contained, index, 0, &mut results);
+        }
+    }
+    sources.push(results);
+    let conclusion = unescaped(report.conclusion.text());
+    sources.push(block(Some(SectionKind::Impression), &conclusion).into_iter().collect());
+    if let Some(composition) = composition {
+        let mut sections = Vec::new();
+        section_blocks(&composition.section, 0, &mut sections);
+        sources.push(sections);
+    }
+    sources.push(narrative_block(report));
+    narrative.blocks = choose(sources);
+    add_conclusion(&mut narrative.blocks, &conclusion);
+    narrative
+}
+
+/// Reads a Composition's sections.
+pub(super) fn of_composition(composition: &Resource) -> Narrative {
+    let mut blocks = Vec::new();
+    section_blocks(&composition.section, 0, &mut blocks);
+    if blocks.is_empty() {
+        blocks = narrative_block(composition);
+    }
+    Narrative { blocks, ..Narrative::default() }
+}
+
+/// Reads a DocumentReference's attachments.
+pub(super) fn of_document<'r>(document: &'r Resource, index: &Index<'r>) -> Narrative {
+    let mut narrative = Narrative::default();
+    let forms = document.content.items().iter().filter_map(|c| c.attachment.as_ref()).map(|a| &**a);
+    narrative.blocks = attachments(forms, document, index, &mut narrative);
+    narrative
+}
+
+/// Reads an Observation that stands alone.
+pub(super) fn of_observation<'r>(observation: &'r Resource, index: &Index<'r>) -> Narrative {
+    let mut blocks = Vec::new();
+    observation_blocks(observation, index, 0, &mut blocks);
+    Narrative { blocks, ..Narrative::default() }
+}
+
+fn choose(sources: Vec<Vec<TextBlock>>) -> Vec<TextBlock> {
+    let length = |blocks: &[TextBlock]| -> usize {
+        blocks.iter().map(|block| block.text.expose().trim().len()).sum()
+    };
+    let enough = sources.iter().position(|blocks| length(blocks) >= ENOUGH);
+    let chosen = enough.or_else(|| sources.iter().position(|blocks| length(blocks) > 0));
+    chosen.and_then(|at| sources.into_iter().nth(at)).unwrap_or_default()
+}
+
+/// The conclusion belongs to the report even where another source gave the body, unless that source
+/// says it already.
+fn add_conclusion(blocks: &mut Vec<TextBlock>, conclusion: &str) {
+    let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let wanted = squeezed(conclusion);
+    if wanted.is_empty() {
+        return;
+    }
+    let said = blocks.iter().any(|b| {
+        b.section == Some(SectionKind::Impression) || squeezed(b.text.expose()).contains(&wanted)
+    });
+    if !said {
+        blocks.extend(block(Some(SectionKind::Impression), conclusion));
+    }
+}
+
+fn attachments<'a, 'r: 'a>(
+    forms: impl Iterator<Item = &'a Attachment>,
+    holder: &'r Resource,
+    index: &Index<'r>,
+    narrative: &mut Narrative,
+) -> Vec<TextBlock> {
+    let mut blocks = Vec::new();
+    for form in forms {
+        let mut data = form.data.text();
+        let url = form.url.text();
+        if data.is_empty() && !url.is_empty() {
+            let reference = super::model::Reference {
+                reference: form.url.clone(),
+                ..super::model::Reference::default()
+            };
+            match index.resolve(holder, &reference).filter(|r| r.is("Binary")) {
+                Some(binary) => data = binary.data.text(),
+                None => narrative.elsewhere = true,
+            }
+        }
+        match attachment::from_base64(data, form.content_type.text()) {
+            Document::Text(text) => blocks.extend(block(None, &unescaped(&text))),
+            Document::Unread => narrative.unread = true,
+            Document::Empty => {}
+        }
+    }
+    blocks
+}
+
+/// An Observation's text, its components' and its members', each under the section its code names.
+fn observation_blocks<'r>(
+    observation: &'r Resource,
+    index: &Index<'r>,
+    depth: u8,
+    blocks: &mut Vec<TextBlock>,
+) {
+    if matches!(observation.status.text(), "entered-in-error" | "cancelled") || depth > 3 {
+        return;
+    }
+    let section = section_of(observation);
+    let mut text = unescaped(observation.value_string.text());
+    if text.is_empty()
+        && let Some(value) = observation.value_codeable_concept.as_ref()
+    {
+        let display = value.coding.items().iter().map(|c| c.display.text()).find(|d| !d.is_empty());
+        let own = value.text.text();
+        text = if own.is_empty() { display.unwrap_or_default() } else { own }.to_owned();
+    }
+    blocks.extend(block(section, &text));
+    for annotation in observation.note.items() {
+        blocks.extend(block(section, &unescaped(annotation.text.text())));
+    }
+    for component in observation.component.items() {
+        observation_blocks(component, index, depth + 1, blocks);
+    }
+    for member in observation.has_member.items() {
+        if let Some(member) = index.resolve(observation, member) {
+            observation_blocks(member, index, depth + 1, blocks);
+        }
+    }
+}
+
+fn section_of(resource: &Resource) -> Option<SectionKind> {
+    let concept = resource.code.as_ref()?;
+    let of_codings =
+        concept.coding.items().iter().find_map(|coding| {
+            section_code::section(coding.code.text(), "", coding.display.text())
+        });
+    of_codings.or_else(|| section_code::section("", "", concept.text.text()))
+}
+
+fn section_blocks(sections: &Field<List<Box<Section>>>, depth: u8, blocks: &mut Vec<TextBlock>) {
+    if depth > 4 {
+        return;
+    }
+    for section in sections.items() {
+        let concept = section.code.as_ref();
+        let kind = concept
+            .and_then(|concept| {
+                concept.coding.items().iter().find_map(|coding| {
+                    section_code::section(coding.code.text(), "", coding.display.text())
+                })
+            })
+            .or_else(|| section_code::section("", "", section.title.text()));
+        if let Some(text) = section.text.as_ref() {
+            blocks.extend(block(kind, &markup::from_html(text.div.text())));
+        }
+        section_blocks(&section.section, depth + 1, blocks);
+    }
+}
+
+/// `text.div`, unless it only repeats the report's metadata.
+fn narrative_block(resource: &Resource) -> Vec<TextBlock> {
+    let Some(text) = resource.text.as_ref() else { return Vec::new() };
+    if !matches!(text.status.text(), "additional" | "generated") {
+        return Vec::new();
+    }
+    let plain = markup::from_html(text.div.text());
+    // A generated narrative is mostly a table of metadata: it must have sentences to be the report.
+    let sentences = plain.matches(". ").count() + plain.matches(".\n").count();
+    if sentences < 2 {
+        return Vec::new();
+    }
+    block(None, &plain).into_iter().collect()
+}
+
+fn block(section: Option<SectionKind>, text: &str) -> Option<TextBlock> {
+    let text = markup::to_plain(text.to_owned());
+    (!text.trim().is_empty()).then(|| TextBlock { section, text: Phi::new(text) })
+}
+
+/// Some senders write the two characters `\n` where a line break belongs.
+fn unescaped(text: &str) -> String {
+    let text = text.replace("\r\n", "\n");
+    if text.contains('\n') || !text.contains("\\n") || text.trim_start().starts_with("{\\rtf") {
+        return text.replace('\r', "\n");
+    }
+    text.replace("\\r\\n", "\n").replace("\\n", "\n").replace('\r', "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literal_line_breaks_are_line_breaks_only_where_no_real_one_is() {
+        assert_eq!(unescaped("Clear.\\n No effusion."), "Clear.\n No effusion.");
+        assert_eq!(unescaped("C:\\new\nfile"), "C:\\new\nfile");
+    }
+}

@@ -1,0 +1,266 @@
+//! One FHIR resource that is a report → its outcome.
+
+use super::Context;
+use super::index::Index;
+use super::model::{CodeableConcept, Identifier, Kind, Resource};
+use super::narrative::{self, Narrative};
+use crate::decode::status::{self, Status};
+use crate::decode::{Outcomes, RejectionClass, note, section_code, time};
+use crate::report::{
+    Coding, Intent, Phi, Procedure, Report, ReportKey, ReportStatus, ReportVersion, Skip, Warning,
+};
+
+/// Reads a DiagnosticReport, Composition, DocumentReference or narrative Observation.
+pub(super) fn read<'r>(
+    resource: &'r Resource,
+    composition: Option<&'r Resource>,
+    path: &str,
+    index: &Index<'r>,
+    context: &Context<'_>,
+    outcomes: &mut Outcomes,
+) {
+    if let Some(field) = malformed(resource) {
+        return outcomes.reject(RejectionClass::WrongType, format!("{path}.{field}"));
+    }
+    let is_report = resource.is("DiagnosticReport");
+    let procedure = procedure(resource, composition);
+    if is_laboratory(resource)
+        || (resource.is("Observation") && !is_narrative(resource))
+        || (!is_report && !resource.is("Observation") && !is_imaging_document(resource))
+    {
+        return outcomes.skip(Skip::NonReport);
+    }
+    let mut warnings = context.warnings.clone();
+    let status_code = match resource.resource_type.text() {
+        // DocumentReference.status is the reference's; docStatus is the document's.
+        "DocumentReference" if resource.status.text() != "entered-in-error" => {
+            resource.doc_status.text()
+        }
+        _ => resource.status.text(),
+    };
+    let given = status::of_fhir(status_code);
+    let narrative = match resource.resource_type.text() {
+        "DiagnosticReport" => narrative::of_report(resource, composition, index),
+        "Composition" => narrative::of_composition(resource),
+        "DocumentReference" => narrative::of_document(resource, index),
+        _ => narrative::of_observation(resource, index),
+    };
+    let status = match given {
+        Some(Status::NoResult) if narrative.blocks.is_empty() => {
+            return outcomes.skip(Skip::NoText);
+        }
+        Some(Status::NoResult) => ReportStatus::Partial,
+        Some(given) => given.report().unwrap_or(ReportStatus::Final),
+        None => {
+            note(&mut warnings, Warning::StatusMissing);
+            ReportStatus::Final
+        }
+    };
+    let Narrative { blocks, unread, elsewhere } = narrative;
+    if unread {
+        note(&mut warnings, Warning::AttachmentNotRead);
+    }
+    let retract = status == ReportStatus::Retracted;
+    let other = crate::extract::is_plainly_other(&procedure);
+    if blocks.is_empty() && elsewhere && !unread && !retract && !other {
+        return outcomes.skip(Skip::NeedsFetch);
+    }
+    let sender = sender(resource, context);
+    let Some((key, accession_number)) = identity(resource, index, &sender, &mut warnings) else {
+        return outcomes.reject(RejectionClass::MissingIdentity, format!("{path}.identifier"));
+    };
+    let version = version(resource, status, context, &mut warnings);
+    outcomes.report(Report {
+        key,
+        accession_number: Phi::new(accession_number),
+        intent: if retract { Intent::Retract } else { Intent::Label },
+        status,
+        version,
+        procedure,
+        blocks: if retract { Vec::new() } else { blocks },
+        message_type: resource.resource_type.text().to_owned(),
+        sending_application: sender,
+        sending_facility: String::new(),
+        test_message: false,
+        warnings,
+    });
+}
+
+/// A field that carries the report and is not of the type FHIR gives it.
+fn malformed(resource: &Resource) -> Option<&'static str> {
+    [
+        (resource.presented_form.is_malformed(), "presentedForm"),
+        (resource.conclusion.is_malformed(), "conclusion"),
+        (resource.status.is_malformed(), "status"),
+        (resource.section.is_malformed(), "section"),
+        (resource.value_string.is_malformed(), "valueString"),
+    ]
+    .into_iter()
+    .find_map(|(wrong, field)| wrong.then_some(field))
+}
+
+/// Whether an Observation is a piece of an imaging report and not a measurement.
+pub(super) fn is_narrative(observation: &Resource) -> bool {
+    let long = observation.value_string.text().len() >= 20;
+    let imaging = observation.category.items().iter().any(|c| c.has_code("imaging"));
+    let coded = observation
+        .code
+        .as_ref()
+        .is_some_and(|code| code.codes().any(section_code::is_imaging_narrative));
+    long && (imaging || coded)
+}
+
+/// Whether a Composition or DocumentReference says it is an imaging report.
+fn is_imaging_document(document: &Resource) -> bool {
+    let imaging = |concept: &CodeableConcept| {
+        concept.codes().any(|code| {
+            section_code::is_imaging_narrative(code)
+                || matches!(code, "LP29684-5" | "RAD" | "imaging")
+        }) || crate::extract::names_chest_radiograph(concept.text.text())
+            || concept
+                .coding
+                .items()
+                .iter()
+                .any(|c| crate::extract::names_chest_radiograph(c.display.text()))
+    };
+    let of_type =
+        matches!(document.kind.as_ref(), Some(Kind::Concept(concept)) if imaging(concept));
+    of_type || document.category.items().iter().any(|concept| imaging(concept))
+}
+
+fn is_laboratory(resource: &Resource) -> bool {
+    resource.category.items().iter().any(|category| category.codes().any(status::is_laboratory))
+}
+
+fn procedure(resource: &Resource, composition: Option<&Resource>) -> Procedure {
+    let mut procedure = Procedure::default();
+    let mut add = |concept: &CodeableConcept| {
+        for coding in concept.coding.items() {
+            procedure.codings.push(Coding {
+                code: coding.code.text().to_owned(),
+                text: coding.display.text().to_owned(),
+                system: coding.system.text().to_owned(),
+            });
+        }
+        let text = concept.text.text();
+        if !text.is_empty() && !procedure.codings.iter().any(|coding| coding.text == text) {
+            procedure.codings.push(Coding { text: text.to_owned(), ..Coding::default() });
+        }
+    };
+    if let Some(code) = resource.code.as_ref() {
+        add(code);
+    }
+    for document in [Some(resource), composition].into_iter().flatten() {
+        if let Some(Kind::Concept(kind)) = document.kind.as_ref() {
+            add(kind);
+        }
+    }
+    for title in [Some(resource), composition].into_iter().flatten().map(|r| r.title.text()) {
+        if !title.is_empty() {
+            procedure.codings.push(Coding { text: title.to_owned(), ..Coding::default() });
+        }
+    }
+    let codes = || resource.category.items().iter().flat_map(|category| category.codes());
+    procedure.service_section = codes()
+        .find(|code| code.len() <= 3 && code.bytes().all(|b| b.is_ascii_uppercase()))
+        .map(ToOwned::to_owned)
+        .or_else(|| {
+            let radiology = |code: &str| matches!(code, "LP29684-5" | "394914008" | "imaging");
+            codes().any(radiology).then(|| "RAD".to_owned())
+        });
+    procedure
+}
+
+fn sender(resource: &Resource, context: &Context<'_>) -> String {
+    let source = resource.meta.as_ref().map_or("", |meta| meta.source.text());
+    if source.is_empty() { context.source.clone() } else { source.to_owned() }
+}
+
+/// Filler or accession number: the report's own, its order's, its study's; then, said so, any
+/// business identifier, and the resource id.
+fn identity(
+    resource: &Resource,
+    index: &Index<'_>,
+    sender: &str,
+    warnings: &mut Vec<Warning>,
+) -> Option<(ReportKey, String)> {
+    let own: Vec<&Identifier> = usable(resource.identifier.items().iter().map(|i| &**i));
+    let mut related: Vec<&Identifier> = Vec::new();
+    let references = [&resource.based_on, &resource.imaging_study, &resource.study];
+    for reference in references.into_iter().flat_map(|list| list.items()) {
+        related.extend(usable(reference.identifier.as_ref().map(|i| &**i).into_iter()));
+        if let Some(target) = index.resolve(resource, reference) {
+            related.extend(usable(target.identifier.items().iter().map(|i| &**i)));
+            let accession = target.accession_identifier.as_ref().map(|i| &**i);
+            related.extend(usable(accession.into_iter()));
+        }
+    }
+    let typed = |identifiers: &[&'_ Identifier], code: &str| -> Option<(String, String)> {
+        identifiers
+            .iter()
+            .find(|i| i.kind.as_ref().is_some_and(|kind| kind.has_code(code)))
+            .map(|i| parts(i))
+    };
+    let filler = typed(&own, "FILL")
+        .or_else(|| typed(&own, "ACSN"))
+        .or_else(|| typed(&related, "FILL"))
+        .or_else(|| typed(&related, "ACSN"));
+    let (number, authority) = match filler {
+        Some(found) => found,
+        None => {
+            note(warnings, Warning::FillerNumberMissing);
+            own.iter()
+                .find(|i| !i.kind.as_ref().is_some_and(|kind| kind.has_code("PLAC")))
+                .or_else(|| own.first())
+                .map(|i| parts(i))
+                .or_else(|| {
+                    let id = resource.id.text().trim();
+                    (!id.is_empty()).then(|| (id.to_owned(), String::new()))
+                })?
+        }
+    };
+    if authority.is_empty() {
+        note(warnings, Warning::AuthorityMissing);
+    }
+    let authority = if authority.is_empty() { sender.to_owned() } else { authority };
+    Some((ReportKey::new(&authority, &number), number))
+}
+
+fn usable<'i>(identifiers: impl Iterator<Item = &'i Identifier>) -> Vec<&'i Identifier> {
+    identifiers.filter(|identifier| !identifier.value.text().trim().is_empty()).collect()
+}
+
+/// Number and authority.
+fn parts(identifier: &Identifier) -> (String, String) {
+    let assigner = identifier.assigner.as_ref().map_or("", |assigner| assigner.display.text());
+    let system = identifier.system.text();
+    let authority = if system.is_empty() { assigner } else { system };
+    (identifier.value.text().trim().to_owned(), authority.trim().to_owned())
+}
+
+fn version(
+    resource: &Resource,
+    status: ReportStatus,
+    context: &Context<'_>,
+    warnings: &mut Vec<Warning>,
+) -> ReportVersion {
+    let mut read = |text: &str| match time::parse(text, &context.options.time_zone) {
+        time::Time::At(ms) => Some(ms),
+        time::Time::Absent => None,
+        time::Time::Bad => {
+            note(warnings, Warning::BadTimestamp);
+            None
+        }
+    };
+    let updated = resource.meta.as_ref().map_or("", |meta| meta.last_updated.text());
+    let message_at = read(updated).or_else(|| read(&context.timestamp));
+    let changed_at = read(resource.issued.text())
+        .or_else(|| read(resource.date.text()))
+        .or(message_at)
+        .or_else(|| read(resource.effective_date_time.text()));
+    ReportVersion {
+        changed_at_ms: changed_at.unwrap_or(0),
+        rank: status.rank(),
+        message_at_ms: message_at.unwrap_or(0),
+    }
+}

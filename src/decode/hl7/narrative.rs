@@ -1,0 +1,343 @@
+//! The text of one order: OBX values, their repetitions and notes, in physical order.
+
+use super::fields::Fields;
+use super::group::{Group, Observation};
+use super::{Refused, Warnings};
+use crate::decode::attachment::{self, Document};
+use crate::decode::status::{self, Status};
+use crate::decode::{RejectionClass, markup, note, section_code};
+use crate::extract::is_placeholder;
+use crate::report::{Phi, SectionKind, TextBlock, Warning};
+
+/// Text shorter than this, in characters, does not keep notes from being the report.
+const SHORT: usize = 30;
+
+/// What the observations of one order gave.
+#[derive(Clone, Default)]
+pub(super) struct Narrative {
+    pub(super) blocks: Vec<TextBlock>,
+    pub(super) warnings: Warnings,
+    /// Statuses of the lines that carry the report, in order, those that could be read.
+    pub(super) statuses: Vec<Status>,
+    /// Every line that carries the report was deleted, wrong, or cannot be obtained.
+    pub(super) withdrawn: bool,
+    /// Some observation or note has a value, of whatever type.
+    pub(super) has_values: bool,
+    /// Results that are numbers or codes: a laboratory's, not a report's.
+    pub(super) measurements: usize,
+}
+
+/// What a value type holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    /// Missing or not a value type of the standard; read as text.
+    Unknown,
+    Coded,
+    Document,
+    Pointer,
+    Measurement,
+    Other,
+}
+
+fn kind_of(value_type: &str) -> Kind {
+    match value_type.to_ascii_uppercase().as_str() {
+        "TX" | "FT" | "ST" | "CF" => Kind::Text,
+        "CE" | "CWE" | "CNE" => Kind::Coded,
+        "ED" => Kind::Document,
+        "RP" => Kind::Pointer,
+        "NM" | "SN" | "NA" | "MA" | "MO" | "CP" => Kind::Measurement,
+        "DT" | "TM" | "TS" | "DTM" | "DR" | "TN" | "XTN" | "AD" | "XAD" | "PN" | "XPN" | "XCN"
+        | "XON" | "CX" | "CK" | "CN" | "EI" | "HD" | "ID" | "IS" | "SI" | "EIP" | "PL" => {
+            Kind::Other
+        }
+        _ => Kind::Unknown,
+    }
+}
+
+/// A line of the report.
+struct Line {
+    section: Option<SectionKind>,
+    text: String,
+    status: Option<Status>,
+    from_note: bool,
+}
+
+/// Reads the observations and notes of an order.
+pub(super) fn read(group: &Group<'_>) -> Result<Narrative, Refused> {
+    let mut narrative = Narrative::default();
+    let mut lines: Vec<Line> = Vec::new();
+    let mut documents = Vec::new();
+    let mut sections = SectionCache::default();
+    for observation in &group.observations {
+        let obx = &observation.obx;
+        let kind = kind_of(obx.raw(2).trim());
+        narrative.has_values |= !obx.raw(5).trim().is_empty();
+        match kind {
+            Kind::Text | Kind::Unknown => {
+                let repaired = repair_shift(obx)?;
+                let obx = repaired.as_ref().unwrap_or(obx);
+                text_lines(obx, kind, observation, &mut sections, &mut lines, &mut narrative);
+            }
+            Kind::Coded => {
+                let section = sections.of(obx);
+                if section == Some(SectionKind::Impression)
+                    || section == Some(SectionKind::Findings)
+                {
+                    coded_line(obx, section, &mut lines);
+                } else {
+                    narrative.measurements += 1;
+                }
+                notes_of(observation, section, &mut lines, &mut narrative);
+            }
+            Kind::Document => documents.push(obx),
+            Kind::Measurement => narrative.measurements += 1,
+            Kind::Pointer | Kind::Other => {}
+        }
+    }
+    finish(group, lines, &documents, narrative)
+}
+
+fn text_lines(
+    obx: &Fields<'_>,
+    kind: Kind,
+    observation: &Observation<'_>,
+    sections: &mut SectionCache,
+    lines: &mut Vec<Line>,
+    narrative: &mut Narrative,
+) {
+    let text = value_text(obx, narrative);
+    if kind == Kind::Unknown && !text.trim().is_empty() {
+        note(&mut narrative.warnings, Warning::UnknownValueType);
+    }
+    if is_uid(&text) {
+        return;
+    }
+    let status = status::of_observation(obx.raw(11));
+    let section = sections
+        .of(obx)
+        .or_else(|| (status == Some(Status::Appended)).then_some(SectionKind::Addendum));
+    lines.push(Line { section, text, status, from_note: false });
+    notes_of(observation, section, lines, narrative);
+}
+
+/// OBX-5 of a text type: raw up to the next field separator, because `^`, `&` and `~` in it are
+/// often not escaped.
+fn value_text(obx: &Fields<'_>, narrative: &mut Narrative) -> String {
+    let raw = obx.raw(5);
+    if raw.trim() == "\"\"" {
+        return String::new();
+    }
+    let (text, unknown) = obx.text(raw);
+    if unknown {
+        note(&mut narrative.warnings, Warning::UnknownEscape);
+    }
+    text
+}
+
+fn coded_line(obx: &Fields<'_>, section: Option<SectionKind>, lines: &mut Vec<Line>) {
+    let status = status::of_observation(obx.raw(11));
+    let values = obx.parse(5);
+    for repetition in 1..=values.repetitions() {
+        let name = values.part(repetition, 2, 1);
+        let text = if name.is_empty() { values.part(repetition, 1, 1) } else { name };
+        if !text.is_empty() {
+            lines.push(Line { section, text: text.into_owned(), status, from_note: false });
+        }
+    }
+}
+
+fn notes_of(
+    observation: &Observation<'_>,
+    section: Option<SectionKind>,
+    lines: &mut Vec<Line>,
+    narrative: &mut Narrative,
+) {
+    for nte in &observation.notes {
+        lines.push(note_line(nte, section, narrative));
+    }
+}
+
+fn note_line(nte: &Fields<'_>, section: Option<SectionKind>, narrative: &mut Narrative) -> Line {
+    narrative.has_values |= !nte.raw(3).trim().is_empty();
+    let (text, unknown) = nte.text(nte.raw(3));
+    if unknown {
+        note(&mut narrative.warnings, Warning::UnknownEscape);
+    }
+    Line { section, text, status: None, from_note: true }
+}
+
+/// Chooses what is the report: the observations, or the notes when those only point to them.
+fn finish(
+    group: &Group<'_>,
+    mut lines: Vec<Line>,
+    documents: &[&Fields<'_>],
+    mut narrative: Narrative,
+) -> Result<Narrative, Refused> {
+    withdraw(&mut lines, documents, &mut narrative);
+    let length = |lines: &[Line], from_note: bool| -> usize {
+        lines.iter().filter(|l| l.from_note == from_note).map(|l| l.text.trim().len()).sum()
+    };
+    let value_length = length(&lines, false);
+    let points_elsewhere = value_length > 0
+        && lines.iter().filter(|l| !l.from_note).all(|l| is_blank_or_placeholder(&l.text));
+    if value_length < SHORT || points_elsewhere {
+        let mut order_notes: Vec<Line> =
+            group.notes.iter().map(|nte| note_line(nte, None, &mut narrative)).collect();
+        let note_length = length(&lines, true) + length(&order_notes, true);
+        let withdrawn = narrative.withdrawn;
+        if !withdrawn && (note_length > value_length || points_elsewhere) {
+            lines.retain(|line| line.from_note);
+            order_notes.append(&mut lines);
+            lines = order_notes;
+        }
+    }
+    let says = |line: &&Line| !line.text.trim().is_empty();
+    narrative.statuses = lines.iter().filter(says).filter_map(|line| line.status).collect();
+    if narrative.statuses.is_empty() {
+        narrative.statuses = lines.iter().filter_map(|line| line.status).collect();
+    }
+    let mut has_text = lines.iter().any(|line| !is_blank_or_placeholder(&line.text));
+    for obx in documents {
+        // A document stands in for text; beside text it would say the same twice.
+        match if has_text { Document::Unread } else { document(obx) } {
+            Document::Text(text) => {
+                has_text = true;
+                let section = None;
+                let status = status::of_observation(obx.raw(11));
+                narrative.statuses.extend(status);
+                lines.push(Line { section, text, status, from_note: false });
+            }
+            Document::Unread => note(&mut narrative.warnings, Warning::AttachmentNotRead),
+            Document::Empty => {}
+        }
+    }
+    narrative.blocks = blocks(lines);
+    Ok(narrative)
+}
+
+/// Drops deleted lines; if no line that says something is left, the report itself is withdrawn.
+fn withdraw(lines: &mut Vec<Line>, documents: &[&Fields<'_>], narrative: &mut Narrative) {
+    let gone = |status: Option<Status>| status == Some(Status::Withdrawn);
+    let values = |line: &&Line| !line.from_note;
+    let any_gone = lines.iter().any(|line| gone(line.status));
+    if any_gone {
+        let says = |line: &&Line| !line.text.trim().is_empty();
+        let mut telling = lines.iter().filter(values).filter(says).peekable();
+        narrative.withdrawn = if telling.peek().is_some() {
+            telling.all(|line| gone(line.status))
+        } else {
+            lines.iter().filter(values).all(|line| gone(line.status))
+        };
+        lines.retain(|line| !gone(line.status));
+    } else if lines.iter().all(|line| line.from_note) && !documents.is_empty() {
+        narrative.withdrawn = documents.iter().all(|obx| gone(status::of_observation(obx.raw(11))));
+    }
+}
+
+/// Consecutive lines of one section become one block. An empty line is a paragraph break.
+fn blocks(lines: Vec<Line>) -> Vec<TextBlock> {
+    let mut joined: Vec<(Option<SectionKind>, String)> = Vec::new();
+    for line in lines {
+        match joined.last_mut() {
+            Some((section, text)) if *section == line.section => {
+                text.push('\n');
+                text.push_str(&line.text);
+            }
+            _ => joined.push((line.section, line.text)),
+        }
+    }
+    joined
+        .into_iter()
+        .map(|(section, text)| (section, markup::to_plain(text)))
+        .filter(|(_, text)| !text.trim().is_empty())
+        .map(|(section, text)| TextBlock { section, text: Phi::new(text) })
+        .collect()
+}
+
+fn is_blank_or_placeholder(text: &str) -> bool {
+    text.trim().is_empty() || is_placeholder(text)
+}
+
+/// DICOM identifiers are sent as strings beside the text.
+fn is_uid(text: &str) -> bool {
+    let text = text.trim();
+    text.len() >= 12
+        && text.bytes().filter(|b| *b == b'.').count() >= 4
+        && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
+/// An encapsulated document: application ^ type ^ subtype ^ encoding ^ data. Senders leave the first
+/// four empty, so what the data is decides.
+fn document(obx: &Fields<'_>) -> Document {
+    let raw = obx.raw(5);
+    let mut parts = raw.splitn(5, obx.component_separator());
+    let mut next = || parts.next().unwrap_or_default().trim();
+    let (application, _kind, subtype, encoding) = (next(), next(), next(), next());
+    let data = next();
+    let (data, encoding) = if data.is_empty() { (application, "") } else { (data, encoding) };
+    let (data, _) = obx.text(data);
+    if encoding.eq_ignore_ascii_case("hex") {
+        return attachment::from_hex(&data, subtype);
+    }
+    if encoding.eq_ignore_ascii_case("a") {
+        return attachment::from_text(data);
+    }
+    attachment::from_base64(&data, subtype)
+}
+
+/// An unescaped field separator in the text shifts every later field. When field 11 is no status
+/// but a later field is, the surplus goes back into the text; when the text has clearly spilled and
+/// there is no status to find it by, the report cannot be trusted.
+fn repair_shift<'m>(obx: &Fields<'m>) -> Result<Option<Fields<'m>>, Refused> {
+    const STATUS: usize = 11;
+    let is_status = |field: usize| status::of_observation(obx.raw(field)).is_some();
+    if obx.last() <= 5 || is_status(STATUS) {
+        return Ok(None);
+    }
+    // Fields 6 to 10 of a text line are short codes, and mostly empty.
+    let spilled = (6..=10).any(|field| obx.raw(field).split_whitespace().nth(1).is_some());
+    let found = (STATUS + 1..=obx.last().min(STATUS + 200)).find(|field| is_status(*field));
+    match found {
+        Some(at) if (6..=5 + at - STATUS).any(|field| !obx.raw(field).trim().is_empty()) => {
+            Ok(Some(obx.with_glued(5, 5 + at - STATUS)))
+        }
+        _ if spilled && !obx.raw(STATUS).trim().is_empty() => {
+            Err((RejectionClass::FieldShift, obx.place(5)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Observations of one report mostly carry the same identifier: the last answer is kept.
+#[derive(Default)]
+struct SectionCache {
+    raw: String,
+    section: Option<SectionKind>,
+    filled: bool,
+}
+
+impl SectionCache {
+    fn of(&mut self, obx: &Fields<'_>) -> Option<SectionKind> {
+        let raw = obx.raw(3);
+        if !self.filled || self.raw != raw {
+            raw.clone_into(&mut self.raw);
+            self.filled = true;
+            self.section = section_of(obx);
+        }
+        self.section
+    }
+}
+
+fn section_of(obx: &Fields<'_>) -> Option<SectionKind> {
+    if obx.raw(3).trim().is_empty() {
+        return None;
+    }
+    let identifier = obx.parse(3);
+    let of_triplet = |first: usize| {
+        let suffix = identifier.part(1, first, 2);
+        section_code::section(&identifier.value(first), &suffix, &identifier.value(first + 1))
+            .or_else(|| section_code::section("", &identifier.part(1, first + 1, 2), ""))
+    };
+    of_triplet(1).or_else(|| of_triplet(4))
+}

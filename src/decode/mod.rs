@@ -1,0 +1,285 @@
+//! Bytes of one record → the reports in it.
+//!
+//! One record may hold one message, several, a batch, or a FHIR bundle of reports. Each report ends
+//! as [`Decoded::Report`]; what is no report is [`Decoded::Skipped`]; what cannot be read is
+//! [`Decoded::Rejected`] and becomes a dead letter. A bad message in a batch rejects only itself.
+//!
+//! Everything here is pure: no clock, no network, no file. References and URLs found in a message
+//! are never followed.
+//!
+//! ```text
+//! bytes ─ detect ─┬─ frame ─ hl7 (er7, escape, text, status, identity) ─┐
+//!                 ├─ fhir (model, index, report) ─────────────────────────┼─> Vec<Decoded>
+//!                 └─ envelope ─ bytes again (bounded depth) ──────────────┘
+//! ```
+
+mod attachment;
+mod charset;
+mod detect;
+mod envelope;
+mod fhir;
+mod frame;
+mod hl7;
+mod markup;
+mod section_code;
+mod shape;
+mod status;
+mod time;
+
+use crate::report::{Report, Skip, Warning};
+
+/// How deep payloads may be wrapped in each other (envelope, base64, envelope, message).
+const MAX_NESTING: u8 = 4;
+
+/// Settings of decode that do not come from the message.
+#[derive(Clone, Debug)]
+pub struct DecodeOptions {
+    /// Character set of HL7 v2 messages that declare none (MSH-18 empty), as table 0211 or WHATWG
+    /// names it. `None`: UTF-8 where the bytes are valid UTF-8, otherwise Windows-1252.
+    pub default_charset: Option<String>,
+    /// Zone of times that carry none: `UTC`, an offset (`+01:00`), a POSIX rule
+    /// (`CET-1CEST,M3.5.0,M10.5.0/3`) or, where the zone database is built in, an IANA name.
+    /// Check it once with [`DecodeOptions::time_zone_is_known`]; an unknown one is read as UTC.
+    pub time_zone: String,
+    /// Decode messages marked as test or training (MSH-11 `T` or `D`) instead of skipping them.
+    pub accept_test_messages: bool,
+    /// Longest payload that is read, in bytes.
+    pub max_payload_bytes: usize,
+    /// Most outcomes from one record; what is beyond becomes one rejection.
+    pub max_reports_per_record: usize,
+}
+
+impl Default for DecodeOptions {
+    fn default() -> Self {
+        Self {
+            default_charset: None,
+            time_zone: "UTC".to_owned(),
+            accept_test_messages: false,
+            max_payload_bytes: 32 * 1024 * 1024,
+            max_reports_per_record: 1000,
+        }
+    }
+}
+
+impl DecodeOptions {
+    /// Whether [`DecodeOptions::time_zone`] names a zone this build can resolve.
+    pub fn time_zone_is_known(&self) -> bool {
+        time::zone(&self.time_zone).is_some()
+    }
+
+    /// Whether [`DecodeOptions::default_charset`] is empty or names a character set we can read.
+    pub fn default_charset_is_known(&self) -> bool {
+        self.default_charset.as_deref().is_none_or(charset::is_known)
+    }
+}
+
+/// One report, or why there is none.
+#[derive(Clone, Debug)]
+pub enum Decoded {
+    /// A report to extract, promote or retract.
+    Report(Box<Report>),
+    /// Something that needs no finding.
+    Skipped(Skip),
+    /// Something that could not be read.
+    Rejected(Rejection),
+}
+
+/// Why bytes became a dead letter. Says the place, never the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} at {location}", class.name())]
+pub struct Rejection {
+    /// What is wrong.
+    pub class: RejectionClass,
+    /// Where: `MSH`, `OBX[3]-5`, `message[2]/MSH-2`, `$.entry[2].resource`, or `payload`.
+    pub location: String,
+}
+
+impl Rejection {
+    fn new(class: RejectionClass, location: impl Into<String>) -> Self {
+        Self { class, location: location.into() }
+    }
+}
+
+/// Kinds of rejection, as counted and as written in the dead letter's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RejectionClass {
+    /// No bytes, or only white space.
+    Empty,
+    /// Neither HL7 v2 nor FHIR JSON, nor an envelope around one of them.
+    UnknownFormat,
+    /// Breaks the rules of its format.
+    Syntax,
+    /// Ends before its format says it may.
+    Truncated,
+    /// The declared character set does not fit the bytes and nothing safe could be guessed.
+    Charset,
+    /// Nothing in it identifies the report.
+    MissingIdentity,
+    /// Larger, deeper or more numerous than the limits allow.
+    Oversize,
+    /// A field separator inside the text shifted later fields and could not be repaired.
+    FieldShift,
+    /// A field that carries the report has a type its format does not allow.
+    WrongType,
+}
+
+impl RejectionClass {
+    /// All classes.
+    pub const ALL: [Self; 9] = [
+        Self::Empty,
+        Self::UnknownFormat,
+        Self::Syntax,
+        Self::Truncated,
+        Self::Charset,
+        Self::MissingIdentity,
+        Self::Oversize,
+        Self::FieldShift,
+        Self::WrongType,
+    ];
+
+    /// Machine name (`missing_identity`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::UnknownFormat => "unknown_format",
+            Self::Syntax => "syntax",
+            Self::Truncated => "truncated",
+            Self::Charset => "charset",
+            Self::MissingIdentity => "missing_identity",
+            Self::Oversize => "oversize",
+            Self::FieldShift => "field_shift",
+            Self::WrongType => "wrong_type",
+        }
+    }
+}
+
+/// Reads one payload. Never empty, never panics; the same bytes and options give the same result.
+pub fn decode(payload: &[u8], options: &DecodeOptions) -> Vec<Decoded> {
+    let mut outcomes = Outcomes::new(options.max_reports_per_record);
+    if payload.len() > options.max_payload_bytes {
+        outcomes.reject(RejectionClass::Oversize, "payload");
+    } else {
+        decode_nested(payload, options, 0, &mut outcomes);
+    }
+    outcomes.finish()
+}
+
+/// Reads a payload that may itself have come out of an envelope.
+fn decode_nested(payload: &[u8], options: &DecodeOptions, depth: u8, outcomes: &mut Outcomes) {
+    if depth > MAX_NESTING {
+        outcomes.reject(RejectionClass::Oversize, "payload");
+        return;
+    }
+    match detect::detect(payload) {
+        detect::Detected::Empty => outcomes.reject(RejectionClass::Empty, "payload"),
+        detect::Detected::Hl7(bytes) => hl7::decode(&bytes, options, outcomes),
+        detect::Detected::Json(bytes) => fhir::decode(&bytes, options, depth, outcomes),
+        detect::Detected::Wrapped(bytes) => decode_nested(&bytes, options, depth + 1, outcomes),
+        detect::Detected::ResourceName => outcomes.skip(Skip::NeedsFetch),
+        detect::Detected::Unknown => outcomes.reject(RejectionClass::UnknownFormat, "payload"),
+    }
+}
+
+/// Collects outcomes up to a limit; what is beyond becomes one rejection, so nothing is lost unseen.
+struct Outcomes {
+    decoded: Vec<Decoded>,
+    limit: usize,
+    overflow: bool,
+}
+
+impl Outcomes {
+    const fn new(limit: usize) -> Self {
+        Self { decoded: Vec::new(), limit, overflow: false }
+    }
+
+    fn push(&mut self, outcome: Decoded) {
+        if self.decoded.len() < self.limit {
+            self.decoded.push(outcome);
+        } else {
+            self.overflow = true;
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        self.push(Decoded::Report(Box::new(report)));
+    }
+
+    fn skip(&mut self, skip: Skip) {
+        self.push(Decoded::Skipped(skip));
+    }
+
+    fn reject(&mut self, class: RejectionClass, location: impl Into<String>) {
+        self.push(Decoded::Rejected(Rejection::new(class, location)));
+    }
+
+    fn is_full(&self) -> bool {
+        self.overflow
+    }
+
+    fn len(&self) -> usize {
+        self.decoded.len()
+    }
+
+    fn finish(mut self) -> Vec<Decoded> {
+        if self.overflow {
+            self.decoded.push(Decoded::Rejected(Rejection::new(
+                RejectionClass::Oversize,
+                format!("report[{}]", self.limit + 1),
+            )));
+        } else if self.decoded.is_empty() {
+            self.decoded
+                .push(Decoded::Rejected(Rejection::new(RejectionClass::UnknownFormat, "payload")));
+        }
+        self.decoded
+    }
+}
+
+/// Adds a warning once, keeping the order met.
+fn note(warnings: &mut Vec<Warning>, warning: Warning) {
+    if !warnings.contains(&warning) {
+        warnings.push(warning);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only(payload: &[u8]) -> Decoded {
+        let mut decoded = decode(payload, &DecodeOptions::default());
+        assert_eq!(decoded.len(), 1);
+        decoded.remove(0)
+    }
+
+    #[test]
+    fn nothing_and_nonsense_are_rejected_with_their_class() {
+        for (payload, class) in [
+            (&b""[..], RejectionClass::Empty),
+            (b" \r\n\0", RejectionClass::Empty),
+            (b"hello", RejectionClass::UnknownFormat),
+            (b"<ORU_R01/>", RejectionClass::UnknownFormat),
+            (b"{\"resourceType\":\"DiagnosticReport\"", RejectionClass::Truncated),
+        ] {
+            assert!(
+                matches!(only(payload), Decoded::Rejected(r) if r.class == class),
+                "{payload:?} should be {class:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_payload_over_the_limit_is_not_read() {
+        let options = DecodeOptions { max_payload_bytes: 3, ..DecodeOptions::default() };
+        let decoded = decode(b"MSH|", &options);
+        assert!(matches!(&decoded[..],
+            [Decoded::Rejected(r)] if r.class == RejectionClass::Oversize));
+    }
+
+    #[test]
+    fn names_of_rejection_classes_are_distinct() {
+        let mut names: Vec<_> = RejectionClass::ALL.iter().map(|c| c.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), RejectionClass::ALL.len());
+    }
+}

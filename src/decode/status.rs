@@ -1,0 +1,196 @@
+//! Result status codes and what they mean for us: HL7 tables 0123 (OBR-25), 0085 (OBX-11), 0271
+//! (TXA-17), and FHIR's `DiagnosticReport.status`.
+
+use crate::report::ReportStatus;
+
+/// Meaning of a result status, of a whole report or of one line of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    /// Ordered, scheduled or performed; no result yet.
+    NoResult,
+    /// Some results, not all.
+    Partial,
+    /// Read, not verified.
+    Preliminary,
+    /// Verified.
+    Final,
+    /// Verified; the text was not sent again.
+    FinalUnsent,
+    /// Text was added.
+    Appended,
+    /// Changed, extent not said.
+    Amended,
+    /// Replaces an earlier one.
+    Corrected,
+    /// Cancelled, deleted, wrong, or not obtainable.
+    Withdrawn,
+    /// Only in answers to queries.
+    Query,
+}
+
+impl Status {
+    /// The report status it leads to, where it leads to one.
+    pub(super) const fn report(self) -> Option<ReportStatus> {
+        match self {
+            Self::Partial => Some(ReportStatus::Partial),
+            Self::Preliminary => Some(ReportStatus::Preliminary),
+            Self::Final | Self::FinalUnsent => Some(ReportStatus::Final),
+            Self::Appended => Some(ReportStatus::Appended),
+            Self::Amended => Some(ReportStatus::Amended),
+            Self::Corrected => Some(ReportStatus::Corrected),
+            Self::Withdrawn => Some(ReportStatus::Retracted),
+            Self::NoResult | Self::Query => None,
+        }
+    }
+}
+
+/// OBR-25, table 0123. `A` is "some, but not all, results available"; it is not an addendum.
+pub(super) fn of_order(field: &str) -> Option<Status> {
+    let word = word(field);
+    match word.as_str() {
+        "O" | "I" | "S" | "N" => Some(Status::NoResult),
+        "A" => Some(Status::Partial),
+        "P" | "R" | "M" => Some(Status::Preliminary),
+        "F" => Some(Status::Final),
+        "C" => Some(Status::Corrected),
+        "X" => Some(Status::Withdrawn),
+        "Y" | "Z" => Some(Status::Query),
+        other => of_word(other),
+    }
+}
+
+/// OBX-11, table 0085.
+pub(super) fn of_observation(field: &str) -> Option<Status> {
+    let word = word(field);
+    match word.as_str() {
+        "I" | "N" | "O" | "S" => Some(Status::NoResult),
+        "P" | "R" => Some(Status::Preliminary),
+        "F" | "V" => Some(Status::Final),
+        "U" => Some(Status::FinalUnsent),
+        "A" => Some(Status::Amended),
+        "B" => Some(Status::Appended),
+        "C" => Some(Status::Corrected),
+        "D" | "W" | "X" => Some(Status::Withdrawn),
+        other => of_word(other),
+    }
+}
+
+/// TXA-17, table 0271.
+pub(super) fn of_document(field: &str) -> Option<Status> {
+    match word(field).as_str() {
+        "IP" | "IN" => Some(Status::Partial),
+        "DI" | "DO" | "PA" => Some(Status::Preliminary),
+        "AU" | "LA" => Some(Status::Final),
+        other => of_word(other),
+    }
+}
+
+/// FHIR R4, R4B and R5, `DiagnosticReport.status` and `Composition.status`.
+pub(super) fn of_fhir(code: &str) -> Option<Status> {
+    match code.trim() {
+        "registered" => Some(Status::NoResult),
+        "partial" => Some(Status::Partial),
+        "preliminary" | "modified" => Some(Status::Preliminary),
+        "final" => Some(Status::Final),
+        "amended" => Some(Status::Amended),
+        "corrected" => Some(Status::Corrected),
+        "appended" => Some(Status::Appended),
+        "cancelled" | "entered-in-error" | "deprecated" | "withdrawn" => Some(Status::Withdrawn),
+        _ => None,
+    }
+}
+
+/// Senders that write words where a code belongs (`Final`, `Prelim`, `Wet Read`).
+fn of_word(word: &str) -> Option<Status> {
+    let starts = |prefix: &str| word.len() > 2 && word.starts_with(prefix);
+    if starts("FIN") || starts("VERIF") || starts("SIGNED") {
+        Some(Status::Final)
+    } else if starts("PRELIM") || starts("WET") || starts("DRAFT") || starts("UNVERIF") {
+        Some(Status::Preliminary)
+    } else if starts("ADDEND") || starts("APPEND") {
+        Some(Status::Appended)
+    } else if starts("CORR") {
+        Some(Status::Corrected)
+    } else if starts("AMEND") {
+        Some(Status::Amended)
+    } else if starts("CANCEL") || starts("DELET") || starts("WRONG") || starts("RETRACT") {
+        Some(Status::Withdrawn)
+    } else if starts("PARTIAL") {
+        Some(Status::Partial)
+    } else {
+        None
+    }
+}
+
+/// The leading word, upper case: what follows the code (components, log marks) is not part of it.
+fn word(field: &str) -> String {
+    field
+        .trim()
+        .chars()
+        .take_while(char::is_ascii_alphabetic)
+        .take(16)
+        .map(|c| c.to_ascii_uppercase())
+        .collect()
+}
+
+/// Whether a diagnostic service section (OBR-24 or FHIR category, table 0074) is one of laboratory,
+/// pathology, or another service that makes no imaging reports.
+pub(super) fn is_laboratory(section: &str) -> bool {
+    matches!(
+        section.trim().to_ascii_uppercase().as_str(),
+        "LAB"
+            | "BG"
+            | "BLB"
+            | "CG"
+            | "CH"
+            | "CP"
+            | "GE"
+            | "HM"
+            | "IMM"
+            | "MB"
+            | "MCB"
+            | "MYC"
+            | "OSL"
+            | "PAT"
+            | "SP"
+            | "SR"
+            | "TX"
+            | "VR"
+            | "URN"
+            | "PHR"
+            | "LP29693-6"
+            | "LP7839-6"
+            | "LABORATORY"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_is_partial_on_the_order_and_amended_on_the_line() {
+        assert_eq!(of_order("A"), Some(Status::Partial));
+        assert_eq!(of_observation("A"), Some(Status::Amended));
+        assert_eq!(of_observation("B"), Some(Status::Appended));
+    }
+
+    #[test]
+    fn lower_case_words_and_trailing_marks_are_understood() {
+        assert_eq!(of_order("f"), Some(Status::Final));
+        assert_eq!(of_order("Final"), Some(Status::Final));
+        assert_eq!(of_observation("Wet Read"), Some(Status::Preliminary));
+        assert_eq!(of_observation("F<R>"), Some(Status::Final));
+        assert_eq!(of_observation("no pneumothorax"), None);
+        assert_eq!(of_observation(""), None);
+    }
+
+    #[test]
+    fn withdrawals_of_every_format_retract() {
+        for status in
+            [of_order("X"), of_observation("W"), of_observation("D"), of_fhir("entered-in-error")]
+        {
+            assert_eq!(status.and_then(Status::report), Some(ReportStatus::Retracted));
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Is this a chest radiograph? By procedure codes, then by the words of the procedure, then by the
+//! words the report begins with.
+
+use super::ExtractPolicy;
+use super::chest_codes::{self, CodeClass};
+use crate::report::Procedure;
+
+/// What kind of exam a report is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProcedureClass {
+    /// A radiograph of the chest.
+    ChestRadiograph,
+    /// A radiograph of the chest and something else.
+    Mixed,
+    /// Another exam.
+    Other,
+    /// Codes or names say chest radiograph, others contradict. It is labelled and flagged.
+    Conflict,
+    /// Nothing says what it is.
+    Unknown,
+}
+
+/// What words say of an exam.
+#[derive(Clone, Copy, Default)]
+struct Words {
+    chest: bool,
+    /// A chest word that names the exam by itself: CXR.
+    chest_radiograph: bool,
+    radiography: bool,
+    excluded: bool,
+    mixed: bool,
+    /// Another part of the body.
+    elsewhere: bool,
+    /// Words that are none of these.
+    others: usize,
+}
+
+/// Codes first: a code in an exclusion list and none in a chest list is another exam; a
+/// chest code with a contradicting text is a conflict; then text.
+pub(super) fn classify(
+    procedure: &Procedure,
+    header: &str,
+    policy: &ExtractPolicy,
+) -> ProcedureClass {
+    let codes = || procedure.codings.iter();
+    let listed = |list: &[String]| {
+        codes().any(|c| list.iter().any(|own| own.trim().eq_ignore_ascii_case(c.code.trim())))
+    };
+    if listed(&policy.excluded_codes) {
+        return ProcedureClass::Other;
+    }
+    let (mut chest, mut mixed, mut other) = (listed(&policy.chest_codes), false, false);
+    for coding in codes() {
+        match chest_codes::class_of(&coding.code, &coding.system) {
+            Some(CodeClass::Chest) => chest = true,
+            Some(CodeClass::Mixed) => mixed = true,
+            Some(CodeClass::Other) => other = true,
+            None => {}
+        }
+    }
+    let mut words = Words::default();
+    for coding in codes() {
+        words.read(&coding.text);
+        if coding.text.trim().is_empty() {
+            words.read(&coding.code);
+        }
+    }
+    let section = procedure.service_section.as_deref().unwrap_or_default();
+    let section_excludes = matches!(
+        section,
+        "CT" | "NMR"
+            | "NMS"
+            | "MR"
+            | "MRI"
+            | "US"
+            | "RUS"
+            | "CUS"
+            | "OUS"
+            | "VUS"
+            | "NM"
+            | "PET"
+            | "MG"
+            | "MAM"
+            | "RT"
+            | "XRC"
+            | "EC"
+            | "CTH"
+    );
+    let section_radiography = matches!(section, "RAD" | "RX" | "CR" | "DX" | "XR" | "DR" | "IMG");
+    let head = Words::of(header);
+    if mixed {
+        return ProcedureClass::Mixed;
+    }
+    if chest {
+        let contradicted = other
+            || words.excluded
+            || section_excludes
+            || (words.elsewhere && !words.chest)
+            || head.contradicts_chest();
+        return match contradicted {
+            true => ProcedureClass::Conflict,
+            false if words.chest && words.mixed => ProcedureClass::Mixed,
+            false => ProcedureClass::ChestRadiograph,
+        };
+    }
+    if other || words.excluded || section_excludes {
+        return ProcedureClass::Other;
+    }
+    if words.chest && words.mixed {
+        return ProcedureClass::Mixed;
+    }
+    let by_words = words.chest_radiograph
+        || (words.chest && (words.radiography || section_radiography || words.others == 0));
+    if by_words {
+        return if head.contradicts_chest() {
+            ProcedureClass::Conflict
+        } else {
+            ProcedureClass::ChestRadiograph
+        };
+    }
+    if words.elsewhere || words.mixed {
+        return ProcedureClass::Other;
+    }
+    by_header(head, words)
+}
+
+/// The report's own words, where the procedure's say nothing.
+fn by_header(head: Words, procedure: Words) -> ProcedureClass {
+    let chest = head.chest_radiograph || (head.chest && head.radiography);
+    if chest && !head.excluded {
+        return if head.mixed { ProcedureClass::Mixed } else { ProcedureClass::ChestRadiograph };
+    }
+    let elsewhere = head.elsewhere && !head.chest && head.radiography;
+    if (head.excluded && !head.radiography) || elsewhere {
+        return ProcedureClass::Other;
+    }
+    if procedure.chest { ProcedureClass::ChestRadiograph } else { ProcedureClass::Unknown }
+}
+
+/// Whether a procedure is plainly another exam, under the default policy.
+pub(crate) fn is_plainly_other(procedure: &Procedure) -> bool {
+    classify(procedure, "", &ExtractPolicy::default()) == ProcedureClass::Other
+}
+
+/// Whether a name by itself says chest radiograph.
+pub(crate) fn names_chest_radiograph(name: &str) -> bool {
+    let words = Words::of(name);
+    !words.excluded && (words.chest_radiograph || (words.chest && words.radiography))
+}
+
+impl Words {
+    fn of(text: &str) -> Self {
+        let mut words = Self::default();
+        words.read(text);
+        words
+    }
+
+    fn read(&mut self, text: &str) {
+        let upper = text.get(..text.len().min(400)).unwrap_or(text).to_uppercase();
+        let mut before = "";
+        for word in upper.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+            self.word(word, before);
+            before = word;
+        }
+    }
+
+    fn word(&mut self, word: &str, before: &str) {
+        // A number glued to a unit of counting: 2VIEWS, 1V, 2VW.
+        let bare = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        match bare {
+            "" | "OF" | "THE" | "AND" | "WITH" | "WO" | "W" | "OR" => {}
+            "ROUTINE" | "CHILD" | "CHILDREN" | "ADULT" | "EXAM" | "STUDY" | "ONLY"
+            | "PEDIATRIC" | "PEDS" | "STAT" | "COMPLETE" | "LIMITED" | "MIN" | "OTHER" => {}
+            "CHEST" | "THORAX" | "TORAX" | "TÓRAX" | "LUNG" | "LUNGS" | "THORAXAUFNAHME" => {
+                self.chest = true;
+            }
+            "CXR" | "DPCXR" | "PCXR" | "CXRAY" => {
+                self.chest = true;
+                self.chest_radiograph = true;
+            }
+            "RAY" | "RAYS" if before == "X" => self.radiography = true,
+            "X" => {}
+            "XR" | "XRAY" | "XRAYS" | "DX" | "DXR" | "CR" | "DG" | "RX" | "RP" | "RAD"
+            | "RADIOGRAPH" | "RADIOGRAPHS" | "RADIOGRAPHY" | "RADIOGRAFIA" | "RADIOGRAFÍA"
+            | "RÖNTGEN" | "ROENTGEN" | "RÖ" | "RAIO" | "FILM" | "FILMS" | "PORT" | "PORTABLE"
+            | "BEDSIDE" | "VIEW" | "VIEWS" | "VW" | "VWS" | "V" | "PA" | "AP" | "LAT"
+            | "LATERAL" | "FRONTAL" | "DECUB" | "DECUBITUS" | "LORDOTIC" | "PLAIN" | "UPRIGHT"
+            | "SUPINE" => self.radiography = true,
+            "CT" | "CTA" | "CAT" | "HRCT" | "LDCT" | "CTPA" | "MR" | "MRI" | "MRA" | "PTMR"
+            | "PETMR" | "PETCT" | "US" | "ULTRASOUND" | "SONO" | "SONOGRAM" | "ECHO"
+            | "ECHOCARDIOGRAM" | "NM" | "PET" | "SPECT" | "VQ" | "FLUORO" | "FLUOROSCOPY"
+            | "ANGIO" | "ANGIOGRAM" | "ANGIOGRAPHY" | "BIOPSY" | "BX" | "GUIDED" | "GUIDANCE"
+            | "DRAIN" | "DRAINAGE" | "THORACENTESIS" | "MAMMO" | "MAMMOGRAM" | "MAMMOGRAPHY"
+            | "DEXA" | "TOMOGRAPHY" | "MAGNETIC" | "BRONCHOSCOPY" | "SCINTIGRAPHY" => {
+                self.excluded = true
+            }
+            "ABD" | "ABDOMEN" | "KUB" | "RIB" | "RIBS" | "STERNUM" | "CLAVICLE" | "SHOULDER"
+            | "SPINE" | "BABYGRAM" | "SHUNT" => {
+                self.mixed = true;
+                self.elsewhere = true;
+            }
+            "KNEE" | "HAND" | "WRIST" | "ANKLE" | "FOOT" | "FEET" | "PELVIS" | "HIP" | "HIPS"
+            | "SKULL" | "HEAD" | "BRAIN" | "NECK" | "ELBOW" | "FEMUR" | "TIBIA" | "FIBULA"
+            | "HUMERUS" | "FOREARM" | "FINGER" | "FINGERS" | "TOE" | "TOES" | "SINUS"
+            | "SINUSES" | "FACIAL" | "BREAST" | "BONE" | "UGI" | "BARIUM" | "ESOPHAGUS"
+            | "CERVICAL" | "LUMBAR" | "SACRUM" | "HEEL" | "LEG" | "ARM" | "THUMB" | "MANDIBLE"
+            | "ORBIT" | "ORBITS" | "LIVER" | "RENAL" | "KIDNEY" | "KIDNEYS" | "THYROID"
+            | "PROSTATE" | "CARDIAC" | "ABDOMINAL" => self.elsewhere = true,
+            _ => self.others += 1,
+        }
+    }
+
+    /// The report's own title names another exam than a chest radiograph.
+    const fn contradicts_chest(self) -> bool {
+        self.excluded && !self.radiography && !self.chest_radiograph
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Coding;
+
+    fn class(code: &str, text: &str, system: &str, section: &str, header: &str) -> ProcedureClass {
+        let procedure = Procedure {
+            codings: vec![Coding { code: code.into(), text: text.into(), system: system.into() }],
+            service_section: (!section.is_empty()).then(|| section.to_owned()),
+        };
+        classify(&procedure, header, &ExtractPolicy::default())
+    }
+
+    fn text(text: &str) -> ProcedureClass {
+        class("IMG1", text, "L", "", "")
+    }
+
+    #[test]
+    fn real_descriptions_of_chest_radiographs_are_recognised() {
+        for description in [
+            "Chest",
+            "CHEST 1V",
+            "PR CHEST 1 VIEW",
+            "DPCXR",
+            "LCMC XR CHEST 1 VW",
+            "CHEST ROUTINE",
+            "Chest children",
+            "XR CHEST 2VIEWS",
+            "X-RAY CHEST PA & LAT",
+            "CHEST, PORTABLE",
+            "Röntgen Thorax",
+            "RX TORAX",
+            "CXR",
+            "1259 XR CHEST 1 VIEW",
+            "XR THORAX",
+        ] {
+            assert_eq!(text(description), ProcedureClass::ChestRadiograph, "{description}");
+        }
+    }
+
+    #[test]
+    fn other_exams_are_not() {
+        for description in [
+            "CT CHEST W CONTRAST",
+            "MR CHEST WO",
+            "US CHEST",
+            "XR KNEE 3 VIEWS",
+            "CTA CHEST PE PROTOCOL",
+            "CHEST TUBE DRAINAGE",
+            "NM LUNG VQ",
+            "MAMMO SCREENING",
+            "XR THORACIC SPINE 1 VIEW",
+            "XR RIBS LEFT",
+            "CT GUIDED LUNG BIOPSY",
+            "XR ABDOMEN KUB",
+        ] {
+            assert_eq!(text(description), ProcedureClass::Other, "{description}");
+        }
+        assert_eq!(text("GLUCOSE"), ProcedureClass::Unknown);
+        assert_eq!(text(""), ProcedureClass::Unknown);
+    }
+
+    #[test]
+    fn chest_with_another_part_is_mixed() {
+        for description in ["XR CHEST AND ABDOMEN", "XR RIBS WITH CHEST PA"] {
+            assert_eq!(text(description), ProcedureClass::Mixed, "{description}");
+        }
+        assert_eq!(class("71101", "", "C4", "", ""), ProcedureClass::Mixed);
+    }
+
+    #[test]
+    fn codes_win_over_text_and_contradictions_are_flagged() {
+        use ProcedureClass::{ChestRadiograph, Conflict, Other};
+        assert_eq!(class("36643-5", "", "LN", "", ""), ChestRadiograph);
+        assert_eq!(class("71260", "CHEST", "C4", "RAD", ""), Other);
+        assert_eq!(class("36589-0", "KUB flat plate abdomen", "LN", "", ""), Conflict);
+        assert_eq!(class("71046", "CT CHEST", "C4", "", ""), Conflict);
+        assert_eq!(class("1", "XR CHEST 1 VIEW", "L", "", "MRI of the chest"), Conflict);
+        assert_eq!(class("1", "CHEST", "L", "CT", ""), Other);
+    }
+
+    #[test]
+    fn the_reports_first_words_decide_where_the_procedure_says_nothing() {
+        use ProcedureClass::{ChestRadiograph, Other, Unknown};
+        assert_eq!(class("", "", "", "", "CHEST, PA AND LATERAL"), ChestRadiograph);
+        assert_eq!(class("", "", "", "", "PORTABLE AP CHEST RADIOGRAPH"), ChestRadiograph);
+        assert_eq!(class("", "", "", "", "CT of the chest with contrast"), Other);
+        assert_eq!(class("", "", "", "RAD", "Dr. Somebody"), Unknown);
+    }
+
+    #[test]
+    fn configured_codes_extend_and_exclude() {
+        let policy = ExtractPolicy {
+            chest_codes: vec!["LOCAL1".into()],
+            excluded_codes: vec!["71045".into()],
+            ..ExtractPolicy::default()
+        };
+        let of = |code: &str| {
+            let codings = vec![Coding { code: code.into(), ..Coding::default() }];
+            classify(&Procedure { codings, service_section: None }, "", &policy)
+        };
+        assert_eq!(of("local1"), ProcedureClass::ChestRadiograph);
+        assert_eq!(of("71045"), ProcedureClass::Other);
+    }
+}

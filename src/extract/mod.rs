@@ -1,0 +1,105 @@
+//! Report → the text that will be labelled, or why there is none.
+//!
+//! Decides in this order: another exam than a chest radiograph, no text or only a placeholder,
+//! another language. Then keeps findings, impression and addenda; history, indication, technique,
+//! comparison and prior reports are never labelled. Pure: no clock, no I/O.
+
+mod chest;
+mod chest_codes;
+mod choose;
+mod furniture;
+mod headings;
+mod language;
+mod placeholder;
+mod sections;
+mod tidy;
+mod titles;
+
+pub use self::chest::ProcedureClass;
+pub(crate) use self::chest::{is_plainly_other, names_chest_radiograph};
+pub use self::choose::{text_from_plain, text_from_sections};
+pub(crate) use self::headings::section_of_title;
+pub(crate) use self::placeholder::is_placeholder;
+use crate::report::{Report, ReportStatus, ReportText, SectionKind, Skip, Warning};
+
+/// What counts as a report to label.
+#[derive(Clone, Debug)]
+pub struct ExtractPolicy {
+    /// Label exams that cover more than the chest (ribs and chest, chest and abdomen).
+    pub label_mixed_exams: bool,
+    /// Label exams of which nothing says what they are.
+    pub label_unknown_exams: bool,
+    /// Fewer characters than this, all sections together, is no text.
+    pub min_text_chars: usize,
+    /// Procedure codes that are chest radiographs here, besides the built-in ones.
+    pub chest_codes: Vec<String>,
+    /// Procedure codes that are not, whatever their text says. They win over every other rule.
+    pub excluded_codes: Vec<String>,
+}
+
+impl Default for ExtractPolicy {
+    fn default() -> Self {
+        Self {
+            label_mixed_exams: true,
+            label_unknown_exams: false,
+            min_text_chars: 6, // "Normal" is a report
+            chest_codes: Vec::new(),
+            excluded_codes: Vec::new(),
+        }
+    }
+}
+
+/// The text to label, or why there is none.
+#[derive(Clone, Debug)]
+pub enum Extracted {
+    /// What the student reads.
+    Text(ReportText),
+    /// No finding is made of it.
+    Skipped(Skip),
+}
+
+/// Sections, is-it-a-chest-radiograph, placeholders, language. May add warnings to the report, and
+/// marks a report that is only an addendum as appended.
+///
+/// For reports to label. A report to retract or promote has no text: ask [`classify`] whether it
+/// concerns a chest radiograph.
+pub fn extract(report: &mut Report, policy: &ExtractPolicy) -> Extracted {
+    let split = sections::split(&report.blocks);
+    let header = split.header();
+    let (class, foreign) = {
+        let header_text = header.as_deref().unwrap_or_default();
+        let class = chest::classify(&report.procedure, header_text, policy);
+        (class, language::is_foreign(&split))
+    };
+    match class {
+        ProcedureClass::ChestRadiograph => {}
+        ProcedureClass::Conflict => report.warn(Warning::ProcedureConflict),
+        ProcedureClass::Mixed if policy.label_mixed_exams => report.warn(Warning::MixedExam),
+        ProcedureClass::Unknown if policy.label_unknown_exams => {}
+        ProcedureClass::Mixed | ProcedureClass::Other | ProcedureClass::Unknown => {
+            return Extracted::Skipped(Skip::NotChest);
+        }
+    }
+    let text = match split.into_text(policy.min_text_chars) {
+        Some(_) if foreign => return Extracted::Skipped(Skip::Language),
+        Some(text) => text,
+        None => return Extracted::Skipped(Skip::NoText),
+    };
+    if text.sections.iter().all(|section| section.kind == SectionKind::Body) {
+        report.warn(Warning::NoHeadings);
+    }
+    if text.sections.iter().all(|section| section.kind == SectionKind::Addendum) {
+        report.warn(Warning::AddendumAlone);
+        // Sites send an addendum as "final" or as "partial" (table 0123 has no code for it).
+        if matches!(report.status, ReportStatus::Final | ReportStatus::Partial) {
+            report.status = ReportStatus::Appended;
+            report.version.rank = report.status.rank();
+        }
+    }
+    Extracted::Text(text)
+}
+
+/// What kind of exam a report is of, by its procedure alone.
+pub fn classify(report: &Report, policy: &ExtractPolicy) -> ProcedureClass {
+    chest::classify(&report.procedure, "", policy)
+}

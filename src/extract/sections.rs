@@ -1,0 +1,243 @@
+//! Parts a report into its sections: by headings, and by the codes its blocks came with.
+
+use super::furniture::{Banner, banner, signature};
+use super::headings::{self, Heading};
+use super::tidy;
+use crate::report::{SectionKind, TextBlock};
+
+/// A run of lines under one heading or code.
+pub(super) struct Section {
+    pub(super) kind: SectionKind,
+    /// Tidied; an empty line is a paragraph break.
+    pub(super) lines: Vec<String>,
+}
+
+impl Section {
+    pub(super) const fn new(kind: SectionKind) -> Self {
+        Self { kind, lines: Vec::new() }
+    }
+
+    pub(super) fn text(&self) -> String {
+        tidy::join(self.lines.iter().map(String::as_str))
+    }
+
+    pub(super) fn is_blank(&self) -> bool {
+        self.lines.iter().all(String::is_empty)
+    }
+}
+
+/// Most lines that are kept as words for what was examined.
+const MOST_TITLES: usize = 4;
+
+/// A report in sections, in physical order.
+pub(super) struct Split {
+    pub(super) sections: Vec<Section>,
+    /// Words that say what was examined: exam headings, view titles, the first lines.
+    titles: Vec<String>,
+    /// First section of a preliminary report and of the final one that follows it.
+    pub(super) preliminary_from: Option<usize>,
+    pub(super) final_from: Option<usize>,
+}
+
+/// Parts the text of a report. Headings inside a block win over the block's code, except in blocks
+/// whose code says that they are never labelled.
+pub(super) fn split(blocks: &[TextBlock]) -> Split {
+    let mut splitter = Splitter {
+        split: Split {
+            sections: Vec::new(),
+            titles: Vec::new(),
+            preliminary_from: None,
+            final_from: None,
+        },
+        discarding: false,
+        titled: false,
+        labelled_text_seen: false,
+    };
+    for block in blocks {
+        let text = block.text.expose();
+        splitter.discarding = false;
+        splitter.begin(block.section.unwrap_or(SectionKind::Body));
+        let fixed = block.section.is_some_and(is_context);
+        let one_line = !text.trim().contains('\n');
+        for line in text.split('\n') {
+            let line = tidy::line(line);
+            if fixed {
+                splitter.push(line);
+            } else {
+                splitter.line(line, one_line);
+            }
+        }
+    }
+    splitter.split
+}
+
+/// Sections that only give context and are never labelled.
+pub(super) const fn is_context(kind: SectionKind) -> bool {
+    use SectionKind::{
+        Comparison, Exam, History, Indication, Notification, Recommendation, Technique, WetRead,
+    };
+    matches!(
+        kind,
+        Exam | Indication
+            | History
+            | Technique
+            | Comparison
+            | Recommendation
+            | Notification
+            | WetRead
+    )
+}
+
+struct Splitter {
+    split: Split,
+    /// Inside a signature: nothing is kept until a heading.
+    discarding: bool,
+    /// Some section other than unheaded text was begun.
+    titled: bool,
+    labelled_text_seen: bool,
+}
+
+impl Splitter {
+    fn begin(&mut self, kind: SectionKind) {
+        self.titled |= kind != SectionKind::Body;
+        self.split.sections.push(Section::new(kind));
+    }
+
+    fn kind(&self) -> SectionKind {
+        self.split.sections.last().map_or(SectionKind::Body, |section| section.kind)
+    }
+
+    fn push(&mut self, line: String) {
+        if !line.is_empty() {
+            let kind = self.kind();
+            self.labelled_text_seen |= !is_context(kind);
+            if kind == SectionKind::Exam && self.split.titles.len() < MOST_TITLES {
+                self.split.titles.push(line.clone());
+            }
+        }
+        if let Some(section) = self.split.sections.last_mut() {
+            section.lines.push(line);
+        }
+    }
+
+    fn line(&mut self, line: String, one_line: bool) {
+        if line.is_empty() {
+            // A signature above the report ends with its paragraph.
+            self.discarding &= self.labelled_text_seen;
+            return self.push(line);
+        }
+        match banner(&line) {
+            Some(Banner::Preliminary) => {
+                self.begin(SectionKind::Body);
+                self.split.preliminary_from = Some(self.split.sections.len() - 1);
+                return;
+            }
+            Some(Banner::Final) => {
+                self.begin(SectionKind::Body);
+                self.split.final_from = Some(self.split.sections.len() - 1);
+                return;
+            }
+            Some(Banner::End) => {
+                self.discarding = true;
+                return;
+            }
+            None => {}
+        }
+        match headings::at_start(&line) {
+            Some((Heading::Section(kind), after)) => {
+                self.discarding = false;
+                self.note_view(&line, kind);
+                self.begin(kind);
+                let after = after.to_owned();
+                self.running(&after, one_line);
+            }
+            Some((Heading::Anatomy, _)) => {
+                self.discarding = false;
+                use SectionKind::{Comparison, Exam, History, Indication, Technique};
+                if matches!(self.kind(), Exam | Indication | History | Technique | Comparison) {
+                    self.begin(SectionKind::Findings);
+                }
+                self.running(&line, one_line);
+            }
+            None if self.discarding => {}
+            None => {
+                if self.split.titles.len() < 2 && !self.titled && line.len() <= 100 {
+                    self.split.titles.push(line.clone());
+                }
+                self.running(&line, one_line);
+            }
+        }
+    }
+
+    /// A title that names views is text of the exam as well as a heading.
+    fn note_view(&mut self, line: &str, kind: SectionKind) {
+        if kind == SectionKind::Findings
+            && let Some((title, _)) = line.split_once(':')
+            && headings::normalise(title).is_some_and(|normal| headings::is_view(&normal))
+        {
+            self.split.titles.insert(0, title.to_owned());
+            self.split.titles.truncate(MOST_TITLES);
+        }
+    }
+
+    /// Text of a line after its heading: more headings may follow inside it, and a signature.
+    fn running(&mut self, text: &str, one_line: bool) {
+        let mut from = 0;
+        let mut search = 0;
+        while let Some((start, end, kind)) = headings::inline(text, search, one_line) {
+            search = end;
+            if self.is_sentence_of_findings(text, start, kind) {
+                continue;
+            }
+            self.keep(text.get(from..start).unwrap_or_default());
+            self.discarding = false;
+            self.begin(kind);
+            from = end;
+        }
+        self.keep(text.get(from..).unwrap_or_default());
+    }
+
+    /// `FINDINGS: Comparison: 1/2/2020. The heart …`: a capitalised context title right where the
+    /// findings begin is their first sentence, not a section that would swallow them.
+    fn is_sentence_of_findings(&self, text: &str, start: usize, kind: SectionKind) -> bool {
+        let title = text.get(start..).and_then(|rest| rest.split(':').next()).unwrap_or_default();
+        start == 0
+            && is_context(kind)
+            && title.contains(char::is_lowercase)
+            && self.split.sections.last().is_some_and(|section| {
+                section.kind == SectionKind::Findings && section.lines.is_empty()
+            })
+    }
+
+    fn keep(&mut self, text: &str) {
+        if self.discarding {
+            return;
+        }
+        let (text, signed) = match signature(text) {
+            Some(at) => (text.get(..at).unwrap_or_default(), true),
+            None => (text, false),
+        };
+        let text = text.trim();
+        if !text.is_empty() {
+            self.push(text.to_owned());
+        }
+        self.discarding = signed;
+    }
+}
+
+impl Split {
+    /// Words that say what was examined, at most a few lines.
+    pub(super) fn header(&self) -> Option<String> {
+        let mut header = String::new();
+        for title in &self.titles {
+            header.push_str(title.get(..title.len().min(200)).unwrap_or(title));
+            header.push('\n');
+        }
+        (!header.is_empty()).then_some(header)
+    }
+
+    /// Every line, in order.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.sections.iter().flat_map(|section| section.lines.iter().map(String::as_str))
+    }
+}

@@ -1,0 +1,35 @@
+//! radstream: chest radiograph reports in, structured findings out, on Kafka, exactly once.
+//!
+//! Data flows one way, and the modules stand in its order:
+//!
+//! ```text
+//! broker ──> decode ──> extract ──> student ──> route ──> publish ──> broker
+//! bytes      Report     ReportText  Scored      Decision  Outgoing    one transaction
+//! ```
+//!
+//! * [`report`] — the values that flow.
+//! * [`decode`] — bytes to reports: HL7 v2, FHIR. Pure.
+//! * [`extract`] — a report to the text that will be labelled: sections, is it a chest radiograph.
+//!   Pure.
+//! * [`student`] — text to scores: tokenizer, ONNX sessions, length buckets; and the rules.
+//! * [`route`] — scores to a decision: statuses, confidence, escalate or not and why. Pure.
+//! * [`publish`] — decisions to Avro records and dead letters.
+//! * [`broker`] — Kafka: consumer, ledger of finished records, transactions.
+//! * [`pipeline`] — stage label: the threads between them. The only place that makes threads.
+//! * [`config`], [`telemetry`] — settings; logs, metrics, health.
+//! * [`command`], [`demo`] — what the binary offers.
+//!
+//! `docs/ARCHITECTURE.md` has the invariants and what happens when something fails.
+
+pub mod report;
+pub mod decode;
+pub mod extract;
+pub mod student;
+pub mod route;
+pub mod publish;
+pub mod broker;
+pub mod pipeline;
+pub mod config;
+pub mod telemetry;
+pub mod command;
+pub mod demo;

@@ -1,0 +1,126 @@
+//! A record on its way: its reports go separate ways and come back together.
+
+use parking_lot::Mutex;
+
+use crate::broker::ledger::Weigh;
+use crate::broker::{Record, Ticket};
+use crate::publish::{Outgoing, Topic};
+use crate::telemetry::totals::Outcome;
+
+/// What one report led to: its outcome and the messages that say so.
+pub struct Part {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Messages, in order.
+    pub outgoing: Vec<Outgoing>,
+}
+
+/// A record all of whose reports have an outcome.
+pub struct Finished {
+    /// Proof of flight.
+    pub ticket: Ticket,
+    /// Bytes charged to the budget.
+    pub cost: usize,
+    /// The record's timestamp, milliseconds since 1970-01-01 UTC.
+    pub timestamp_ms: Option<i64>,
+    /// One per report, in the order of the record.
+    pub outcomes: Vec<Outcome>,
+    /// Messages, in the order of the reports.
+    pub outgoing: Vec<Outgoing>,
+}
+
+impl Weigh for Finished {
+    fn weight(&self) -> usize {
+        self.outgoing.iter().map(Outgoing::bytes).sum()
+    }
+}
+
+/// A record in flight, shared by its reports.
+pub struct Flight {
+    /// The record. Its bytes are kept for a possible dead letter.
+    pub record: Record,
+    cost: usize,
+    parts: Mutex<Parts>,
+}
+
+struct Parts {
+    open: usize,
+    done: Vec<Option<Part>>,
+}
+
+impl Flight {
+    /// A flight of `parts` reports (at least one).
+    pub fn new(record: Record, cost: usize, parts: usize) -> Self {
+        let done = std::iter::repeat_with(|| None).take(parts).collect();
+        Self { record, cost, parts: Mutex::new(Parts { open: parts, done }) }
+    }
+
+    /// Bytes charged to the budget.
+    pub const fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// Report `index` has its outcome. A dead letter is the whole record, so a record gives one at
+    /// most, whatever the number of its bad reports. Gives the finished record when it was the last one open.
+    pub fn complete(&self, index: u32, part: Part) -> Option<Finished> {
+        let mut parts = self.parts.lock();
+        let slot = usize::try_from(index).ok().and_then(|index| parts.done.get_mut(index))?;
+        if slot.replace(part).is_none() {
+            parts.open -= 1;
+        }
+        if parts.open > 0 {
+            return None;
+        }
+        let mut outcomes = Vec::with_capacity(parts.done.len());
+        let mut outgoing = Vec::new();
+        let mut lettered = false;
+        for part in parts.done.drain(..).flatten() {
+            outcomes.push(part.outcome);
+            outgoing.extend(part.outgoing.into_iter().filter(|message| {
+                message.topic != Topic::DeadLetters || !std::mem::replace(&mut lettered, true)
+            }));
+        }
+        Some(Finished {
+            ticket: self.record.ticket.clone(),
+            cost: self.cost,
+            timestamp_ms: self.record.timestamp_ms,
+            outcomes,
+            outgoing,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::broker::TopicPartition;
+
+    fn flight(parts: usize) -> Flight {
+        let partition = TopicPartition { topic: Arc::from("in"), partition: 0 };
+        let ticket = Ticket { partition, offset: 5, sequence: 0, epoch: 1 };
+        let record =
+            Record { ticket, timestamp_ms: None, key: None, payload: None, headers: Vec::new() };
+        Flight::new(record, 100, parts)
+    }
+
+    fn part(name: &'static str) -> Part {
+        Part { outcome: Outcome::plain(name), outgoing: Vec::new() }
+    }
+
+    #[test]
+    fn a_record_finishes_with_its_last_report_and_keeps_their_order() {
+        let flight = flight(3);
+        assert!(flight.complete(2, part("c")).is_none());
+        assert!(flight.complete(0, part("a")).is_none());
+        let finished = flight.complete(1, part("b")).unwrap();
+        let names: Vec<_> = finished.outcomes.iter().map(|outcome| outcome.name).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_report_that_is_not_there_settles_nothing() {
+        assert!(flight(1).complete(7, part("x")).is_none());
+    }
+}

@@ -1,0 +1,245 @@
+//! Session threads: a micro-batch through the student, then route and encode each report.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use parking_lot::Mutex;
+
+use crate::publish::{EncodeError, ModelIdentity, Publisher, labelled_event_id};
+use crate::report::{Scored, Warning};
+use crate::route::{RoutePolicy, decide_admitting, draw_of};
+use crate::student::StudentError;
+use crate::student::bucket::Batch;
+use crate::telemetry::names;
+use crate::telemetry::totals::Outcome;
+
+use super::engine::Score;
+use super::flight::{Finished, Part};
+use super::prepare::{Task, class_of, dead_letter, source};
+use super::stop::{Mode, Stop};
+use super::unix_ms;
+
+/// What session threads share.
+pub struct Labeling {
+    /// Makes the messages.
+    pub publisher: Arc<Publisher>,
+    /// When to escalate.
+    pub policy: RoutePolicy,
+    /// Chance given to a doubtful report.
+    pub admission: f64,
+    /// Who labels.
+    pub model: ModelIdentity,
+    /// Same partition for a dead letter as its record.
+    pub dead_letters_by_partition: bool,
+    /// Brake.
+    pub pace: Pace,
+}
+
+/// Runs until the batches end. Asks for the next batch before it runs the one at hand.
+pub fn run(
+    labeling: &Labeling,
+    mut session: Box<dyn Score>,
+    wanted: &Sender<()>,
+    batches: &Receiver<Batch<Task>>,
+    finished: &Sender<Finished>,
+    stop: &Stop,
+) {
+    // Two requests: one batch running, one built ahead.
+    if wanted.send(()).is_err() {
+        return;
+    }
+    for batch in batches {
+        // The batcher may have ended already; what it sent is still ours to do.
+        wanted.try_send(()).ok();
+        labeling.pace.wait(batch.items.len(), stop);
+        for done in labeling.batch(session.as_mut(), batch) {
+            if finished.send(done).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Labeling {
+    fn batch(&self, session: &mut dyn Score, batch: Batch<Task>) -> Vec<Finished> {
+        let started = Instant::now();
+        let result = score(session, &batch.items, batch.bucket);
+        metrics::histogram!(names::INFERENCE_DURATION_SECONDS)
+            .record(started.elapsed().as_secs_f64());
+        match result {
+            Ok(scored) if scored.len() == batch.items.len() => {
+                let pairs = batch.items.into_iter().zip(scored);
+                pairs.filter_map(|(task, scored)| self.settle(task, Ok(scored))).collect()
+            }
+            Ok(_) | Err(_) if batch.items.len() > 1 => {
+                // One report may be the cause: each on its own, and only the culprit is lost to us.
+                tracing::warn!(
+                    reports = batch.items.len(),
+                    "a micro-batch failed; its reports are tried one by one"
+                );
+                let bucket = batch.bucket;
+                let singles = batch.items.into_iter();
+                singles
+                    .filter_map(|task| {
+                        let alone = std::slice::from_ref(&task);
+                        match score(session, alone, bucket).map(|mut scored| scored.pop()) {
+                            Ok(Some(scored)) => self.settle(task, Ok(scored)),
+                            Ok(None) => self.settle(task, Err(None)),
+                            Err(error) => self.settle(task, Err(error)),
+                        }
+                    })
+                    .collect()
+            }
+            Ok(_) => {
+                batch.items.into_iter().filter_map(|task| self.settle(task, Err(None))).collect()
+            }
+            Err(error) => {
+                let mut error = error;
+                let items = batch.items.into_iter();
+                items.filter_map(|task| self.settle(task, Err(error.take()))).collect()
+            }
+        }
+    }
+
+    /// A report's scores become its outcome and messages.
+    fn settle(&self, task: Task, scored: Result<Scored, Option<StudentError>>) -> Option<Finished> {
+        let part = match scored {
+            Ok(scored) => {
+                let labelled = AssertUnwindSafe(|| self.labelled(&task, &scored));
+                match std::panic::catch_unwind(labelled) {
+                    Ok(Ok(part)) => part,
+                    Ok(Err(error)) => self.dead_letter(&task, "publish", class_of(&error)),
+                    Err(_) => self.dead_letter(&task, "publish", "panic"),
+                }
+            }
+            Err(error) => {
+                let problem = error.map_or_else(String::new, |error| error.to_string());
+                tracing::warn!(problem, "the student failed on a report; it becomes a dead letter");
+                self.dead_letter(&task, "label", "model")
+            }
+        };
+        task.flight.complete(task.part, part)
+    }
+
+    fn labelled(&self, task: &Task, scored: &Scored) -> Result<Part, EncodeError> {
+        let draw = draw_of(&labelled_event_id(&task.report, &task.text, &self.model));
+        let mut decision =
+            decide_admitting(scored, &task.report, &self.policy, draw, self.admission);
+        let source = source(&task.flight.record, task.part);
+        let now = unix_ms();
+        let mut escalation = None;
+        if decision.escalates() {
+            match self.publisher.escalation(
+                &source,
+                &task.report,
+                &task.text,
+                scored,
+                &decision,
+                &self.model,
+                now,
+            ) {
+                Ok(outgoing) => escalation = Some(outgoing),
+                // The student's answer fits, its text does not: publish, and say that the doubt
+                // stays with us.
+                Err(EncodeError::TooLarge { .. }) => decision.withheld = true,
+                Err(error) => return Err(error),
+            }
+        }
+        let findings = self.publisher.findings(
+            &source,
+            &task.report,
+            &task.text,
+            scored,
+            &decision,
+            &self.model,
+            now,
+        )?;
+        let mut warnings = task.report.warnings.clone();
+        if scored.truncated {
+            warnings.push(Warning::TextTruncated);
+        }
+        let outcome = Outcome {
+            labels: Some(decision.labels),
+            reasons: unique(decision.reasons.iter().map(|reason| reason.name())),
+            escalated: escalation.is_some(),
+            warnings,
+            ..Outcome::plain("labelled")
+        };
+        Ok(Part { outcome, outgoing: std::iter::once(findings).chain(escalation).collect() })
+    }
+
+    fn dead_letter(&self, task: &Task, stage: &'static str, class: &'static str) -> Part {
+        let record = &task.flight.record;
+        let mut outgoing = dead_letter(&self.publisher, record, task.part, (stage, class, ""));
+        outgoing.partition =
+            self.dead_letters_by_partition.then_some(record.ticket.partition.partition);
+        Part {
+            outcome: Outcome {
+                dead_letter: Some(class),
+                stage: Some(stage),
+                ..Outcome::plain("dead_letter")
+            },
+            outgoing: vec![outgoing],
+        }
+    }
+}
+
+/// A session's answer; `Err(None)` when it panicked, which must cost one report, not the process.
+fn score(
+    session: &mut dyn Score,
+    batch: &[Task],
+    bucket: usize,
+) -> Result<Vec<Scored>, Option<StudentError>> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| session.score(batch, bucket)))
+        .map_err(|_| None)?
+        .map_err(Some)
+}
+
+fn unique(names: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
+    let mut unique = Vec::new();
+    for name in names {
+        if !unique.contains(&name) {
+            unique.push(name);
+        }
+    }
+    unique
+}
+
+/// A brake: at most so many reports a second over all sessions.
+#[derive(Debug)]
+pub struct Pace {
+    seconds_per_report: Option<f64>,
+    next: Mutex<Instant>,
+}
+
+impl Pace {
+    /// `reports_per_second` 0: no brake.
+    pub fn new(reports_per_second: f64) -> Self {
+        let limited = reports_per_second > 0.0 && reports_per_second.is_finite();
+        Self {
+            seconds_per_report: limited.then(|| 1.0 / reports_per_second),
+            next: Mutex::new(Instant::now()),
+        }
+    }
+
+    fn wait(&self, reports: usize, stop: &Stop) {
+        let Some(seconds) = self.seconds_per_report else { return };
+        let start = {
+            let mut next = self.next.lock();
+            let start = (*next).max(Instant::now());
+            #[expect(clippy::cast_precision_loss, reason = "batches are small")]
+            let pause = Duration::try_from_secs_f64(seconds * reports as f64);
+            *next = start + pause.unwrap_or(Duration::ZERO);
+            start
+        };
+        while stop.mode() != Mode::Leave {
+            let left = start.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::park_timeout(left.min(Duration::from_millis(100)));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Poll thread: fetches, charges the budget, pauses, and keeps polling whatever happens.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+
+use crate::broker::Record;
+use crate::broker::consumer::{Consumer, Polled};
+use crate::broker::protocol::is_authorisation;
+use crate::telemetry::health::Health;
+use crate::telemetry::names;
+
+use super::StageError;
+use super::budget::Budget;
+use super::stop::{Mode, Stop};
+
+/// Longest poll. Short, so that stops and resumes are noticed.
+const POLL: Duration = Duration::from_millis(50);
+/// The same while the decode pool has no room.
+const FULL: Duration = Duration::from_millis(5);
+/// Records handed to a decode thread together.
+const CHUNK: usize = 32;
+
+/// What the poll thread works with.
+pub struct Poller {
+    /// The consumer.
+    pub consumer: Arc<Consumer>,
+    /// Charged for every record.
+    pub budget: Arc<Budget>,
+    /// Told that we turn.
+    pub health: Arc<Health>,
+}
+
+/// Why polling ended.
+enum Ended {
+    Asked,
+    AtEnds,
+}
+
+impl Poller {
+    /// Fetches until asked to stop or all ends are reached, closes `output`, and goes on polling
+    /// until `settled` closes: the group must not lose us before the last commit.
+    pub fn run(self, output: Sender<Vec<Record>>, settled: &Receiver<()>, stop: &Stop) {
+        match self.fetch(&output, stop) {
+            Ok(Ended::AtEnds) => stop.request(Mode::Finish),
+            Ok(Ended::Asked) => {}
+            Err(error) => stop.fail(error),
+        }
+        self.health.set_draining();
+        self.pause(true);
+        // Closing the first channel is what ends every stage after this one.
+        drop(output);
+        while matches!(settled.try_recv(), Err(crossbeam_channel::TryRecvError::Empty)) {
+            self.health.polled();
+            // Paused: this serves rebalances only. A record that comes all the same has no ticket
+            // that anybody waits for: it is not committed.
+            drop(self.consumer.poll(POLL));
+        }
+    }
+
+    fn fetch(&self, output: &Sender<Vec<Record>>, stop: &Stop) -> Result<Ended, StageError> {
+        let mut held: Vec<Record> = Vec::with_capacity(CHUNK);
+        let mut pause = Pause::default();
+        loop {
+            if stop.mode() != Mode::Run {
+                return Ok(Ended::Asked);
+            }
+            self.health.polled();
+            // With records in hand do not wait for the next: hand over when none is there. While the
+            // decode pool has no room, a short wait keeps this thread from spinning.
+            let timeout = match held.len() {
+                0 => POLL,
+                1..CHUNK => Duration::ZERO,
+                _ => FULL,
+            };
+            let idle = match self.consumer.poll(timeout) {
+                Polled::Record(record) => {
+                    self.account(&record);
+                    held.push(record);
+                    false
+                }
+                Polled::Nothing | Polled::EndOfPartition(_) => true,
+                Polled::Failed(error) => {
+                    self.failed(&error)?;
+                    true
+                }
+                Polled::Backwards(backwards) => return Err(StageError::Backwards(backwards)),
+            };
+            if !held.is_empty() && (idle || held.len() >= CHUNK) {
+                hand_over(&mut held, output)?;
+            }
+            // Only the budget pauses: what is held here is charged to it, so it is bounded.
+            if self.budget.is_full() && !pause.is_on() {
+                self.pause(true);
+                pause.begin();
+            } else if pause.is_on() && self.budget.has_room() {
+                self.pause(false);
+                pause.end();
+            }
+            pause.count();
+            if idle && held.is_empty() && self.consumer.reached_ends() {
+                return Ok(Ended::AtEnds);
+            }
+        }
+    }
+
+    fn account(&self, record: &Record) {
+        self.budget.charge(Budget::cost(record));
+        self.health.waiting();
+        let topic = record.ticket.partition.topic.to_string();
+        let partition = record.ticket.partition.partition.to_string();
+        metrics::counter!(names::INPUT_RECORDS_TOTAL, "topic" => topic.clone(), "partition" => partition.clone())
+            .increment(1);
+        metrics::counter!(names::INPUT_BYTES_TOTAL, "topic" => topic, "partition" => partition)
+            .increment(record.wire_bytes() as u64);
+    }
+
+    fn pause(&self, paused: bool) {
+        if let Err(error) = self.consumer.set_paused(paused) {
+            tracing::warn!(%error, paused, "partitions could not be paused or resumed");
+        }
+    }
+
+    /// Most errors pass by themselves; the client goes on trying.
+    fn failed(&self, error: &rdkafka::error::KafkaError) -> Result<(), StageError> {
+        use rdkafka::types::RDKafkaErrorCode as Code;
+        let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+        // A token that could not be refreshed is refreshed again while the old one holds.
+        let hopeless = (is_authorisation(code) && code != Code::Authentication)
+            || matches!(
+                code,
+                Code::AutoOffsetReset
+                    | Code::Fatal
+                    | Code::FencedInstanceId
+                    | Code::UnsupportedVersion
+                    | Code::InvalidSessionTimeout
+                    // The client has skipped a damaged batch: committing past it would lose it.
+                    | Code::BadMessage
+                    | Code::BadCompression
+            )
+            || matches!(error, rdkafka::error::KafkaError::MessageConsumptionFatal(_));
+        if hopeless {
+            return Err(StageError::Consume(error.clone()));
+        }
+        tracing::debug!(%error, "poll reports an error");
+        Ok(())
+    }
+}
+
+/// Hands over as many whole chunks as there is room for; the rest stays.
+fn hand_over(held: &mut Vec<Record>, output: &Sender<Vec<Record>>) -> Result<(), StageError> {
+    while !held.is_empty() {
+        let rest = held.split_off(held.len().min(CHUNK));
+        match output.try_send(std::mem::replace(held, rest)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(mut back)) => {
+                back.append(held);
+                *held = back;
+                return Ok(());
+            }
+            Err(TrySendError::Disconnected(_)) => {
+                return Err(StageError::Panic { thread: "decode" });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Time with partitions paused, counted while it lasts: a stall must show.
+#[derive(Default)]
+struct Pause {
+    since: Option<Instant>,
+    /// Paused, not yet counted: the counter takes whole seconds.
+    uncounted: Duration,
+}
+
+impl Pause {
+    const fn is_on(&self) -> bool {
+        self.since.is_some()
+    }
+
+    fn begin(&mut self) {
+        self.since = Some(Instant::now());
+    }
+
+    fn end(&mut self) {
+        self.count();
+        self.since = None;
+    }
+
+    fn count(&mut self) {
+        if let Some(since) = &mut self.since {
+            self.uncounted += since.elapsed();
+            *since = Instant::now();
+        }
+        let seconds = self.uncounted.as_secs();
+        if seconds > 0 {
+            metrics::counter!(names::BACKPRESSURE_SECONDS_TOTAL).increment(seconds);
+            self.uncounted -= Duration::from_secs(seconds);
+        }
+    }
+}

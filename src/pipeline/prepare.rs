@@ -1,0 +1,302 @@
+//! Decode pool: bytes to reports, reports to text, text to token ids.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::broker::Record;
+use crate::decode::{DecodeOptions, Decoded, Rejection, decode};
+use crate::extract::{ExtractPolicy, Extracted, ProcedureClass, classify, extract};
+use crate::publish::{EncodeError, Outgoing, Publisher, Source};
+use crate::report::{Intent, Report, ReportText, Skip};
+use crate::student::Encoding;
+use crate::telemetry::totals::Outcome;
+
+use super::budget::Budget;
+use super::engine::Encode;
+use super::flight::{Finished, Flight, Part};
+use super::unix_ms;
+
+/// One report that waits for the student.
+pub struct Task {
+    /// Its record.
+    pub flight: Arc<Flight>,
+    /// Its place in the record.
+    pub part: u32,
+    /// The report.
+    pub report: Box<Report>,
+    /// What will be labelled.
+    pub text: ReportText,
+    /// The same as token ids; `None` for a labeller that reads text.
+    pub encoding: Option<Encoding>,
+    /// Its length, tokens.
+    pub tokens: usize,
+    /// When it was queued.
+    pub queued: Instant,
+}
+
+/// Where in the input a report stands.
+pub fn source(record: &Record, part: u32) -> Source<'_> {
+    Source {
+        topic: &record.ticket.partition.topic,
+        partition: record.ticket.partition.partition,
+        offset: record.ticket.offset,
+        timestamp_ms: record.timestamp_ms,
+        part,
+        headers: &record.headers,
+    }
+}
+
+/// What decode and extract make of a record.
+pub enum Prepared {
+    /// All reports have an outcome already.
+    Finished(Finished),
+    /// Reports for the student; the others of the record are settled in the flight.
+    Tasks(Vec<Task>),
+}
+
+/// A report that needs no student, or one that does.
+enum Step {
+    Settled(Part),
+    Label(Box<Report>, ReportText),
+}
+
+/// Decodes and extracts. One per thread.
+pub struct Preparer {
+    /// Settings of decode.
+    pub decode: DecodeOptions,
+    /// Settings of extract.
+    pub extract: ExtractPolicy,
+    /// Makes the messages of outcomes without labels.
+    pub publisher: Arc<Publisher>,
+    /// Same partition for a dead letter as its record, when the topics have equally many.
+    pub dead_letters_by_partition: bool,
+    /// Token ids.
+    pub encoder: Box<dyn Encode>,
+}
+
+impl Preparer {
+    /// Prepares one record.
+    pub fn prepare(&mut self, record: Record) -> Prepared {
+        let cost = Budget::cost(&record);
+        let steps = self.steps(&record);
+        let flight = Arc::new(Flight::new(record, cost, steps.len()));
+        let mut tasks = Vec::new();
+        for (part, step) in (0..).zip(steps) {
+            match step {
+                Step::Settled(settled) => {
+                    if let Some(finished) = flight.complete(part, settled) {
+                        return Prepared::Finished(finished);
+                    }
+                }
+                Step::Label(report, text) => {
+                    let encoded =
+                        std::panic::catch_unwind(AssertUnwindSafe(|| self.encoder.encode(&text)));
+                    let Ok(encoding) = encoded else {
+                        let letter = self.dead_letter(&flight.record, part, "label", "panic", "");
+                        if let Some(finished) = flight.complete(part, letter) {
+                            return Prepared::Finished(finished);
+                        }
+                        continue;
+                    };
+                    let tokens =
+                        encoding.as_ref().map_or_else(|| text_length(&text), Encoding::len);
+                    let flight = Arc::clone(&flight);
+                    let queued = Instant::now();
+                    tasks.push(Task { flight, part, report, text, encoding, tokens, queued });
+                }
+            }
+        }
+        Prepared::Tasks(tasks)
+    }
+
+    /// One step per report of the record; at least one.
+    fn steps(&self, record: &Record) -> Vec<Step> {
+        let payload = record.payload.as_deref().unwrap_or_default();
+        // A parser that panics must cost one dead letter, not the process. The hook of telemetry
+        // keeps the panic's message (it may quote text) out of the log.
+        let decoded = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            decode(payload, &self.decode)
+                .into_iter()
+                .map(|decoded| match decoded {
+                    Decoded::Report(mut report) => {
+                        let extracted = match report.intent {
+                            Intent::Label => Some(extract(&mut report, &self.extract)),
+                            // Nothing was published of another exam, so nothing changes of it.
+                            Intent::Promote | Intent::Retract
+                                if classify(&report, &self.extract) == ProcedureClass::Other =>
+                            {
+                                Some(Extracted::Skipped(Skip::NotChest))
+                            }
+                            Intent::Promote | Intent::Retract => None,
+                        };
+                        Read::Report(report, extracted)
+                    }
+                    Decoded::Skipped(skip) => Read::Skipped(skip),
+                    Decoded::Rejected(rejection) => Read::Rejected(rejection),
+                })
+                .collect::<Vec<_>>()
+        }));
+        let Ok(decoded) = decoded else {
+            return vec![Step::Settled(self.dead_letter(record, 0, "decode", "panic", ""))];
+        };
+        let mut lettered = false;
+        let steps = (0..).zip(decoded).map(|(part, read)| {
+            let mut step = self.step(record, part, read);
+            if let Step::Settled(part) = &mut step
+                && part.outcome.dead_letter.is_some()
+                && std::mem::replace(&mut lettered, true)
+            {
+                // The dead letter is the whole record: once is enough, and a thousand copies of it
+                // would not fit a transaction.
+                part.outgoing.clear();
+            }
+            step
+        });
+        steps.collect()
+    }
+
+    fn step(&self, record: &Record, part: u32, read: Read) -> Step {
+        match read {
+            Read::Report(report, Some(Extracted::Text(text))) => Step::Label(report, text),
+            Read::Report(_, Some(Extracted::Skipped(skip))) | Read::Skipped(skip) => {
+                Step::Settled(Part { outcome: Outcome::plain(skip.name()), outgoing: Vec::new() })
+            }
+            Read::Report(report, None) => Step::Settled(self.textless(record, part, &report)),
+            Read::Rejected(rejection) => Step::Settled(self.dead_letter(
+                record,
+                part,
+                "decode",
+                rejection.class.name(),
+                &rejection.location,
+            )),
+        }
+    }
+
+    fn textless(&self, record: &Record, part: u32, report: &Report) -> Part {
+        let source = source(record, part);
+        let (name, event) = match report.intent {
+            Intent::Retract => ("retracted", self.publisher.retraction(&source, report, unix_ms())),
+            _ => ("promoted", self.publisher.promotion(&source, report, unix_ms())),
+        };
+        match event {
+            Ok(outgoing) => Part {
+                outcome: Outcome { warnings: report.warnings.clone(), ..Outcome::plain(name) },
+                outgoing: vec![outgoing],
+            },
+            Err(error) => self.dead_letter(record, part, "publish", class_of(&error), ""),
+        }
+    }
+
+    /// The record as a dead letter.
+    pub fn dead_letter(
+        &self,
+        record: &Record,
+        part: u32,
+        stage: &'static str,
+        class: &'static str,
+        location: &str,
+    ) -> Part {
+        let place = self.dead_letters_by_partition.then_some(record.ticket.partition.partition);
+        let mut outgoing = dead_letter(&self.publisher, record, part, (stage, class, location));
+        outgoing.partition = place;
+        Part {
+            outcome: Outcome {
+                dead_letter: Some(class),
+                stage: Some(stage),
+                ..Outcome::plain("dead_letter")
+            },
+            outgoing: vec![outgoing],
+        }
+    }
+}
+
+/// What decode and extract found, without messages.
+enum Read {
+    Report(Box<Report>, Option<Extracted>),
+    Skipped(Skip),
+    Rejected(Rejection),
+}
+
+/// A dead letter for (stage, class, location).
+pub fn dead_letter(
+    publisher: &Publisher,
+    record: &Record,
+    part: u32,
+    (stage, class, location): (&str, &str, &str),
+) -> Outgoing {
+    publisher.dead_letter(
+        &source(record, part),
+        record.key.as_deref(),
+        record.payload.as_deref(),
+        stage,
+        class,
+        location,
+        unix_ms(),
+    )
+}
+
+/// Dead-letter class of an encode error.
+pub const fn class_of(error: &EncodeError) -> &'static str {
+    match error {
+        EncodeError::TooLarge { .. } => "oversize",
+        _ => "avro",
+    }
+}
+
+/// A stand-in for a token count, for labellers that read text: about four characters a token.
+fn text_length(text: &ReportText) -> usize {
+    text.sections.iter().map(|section| section.text.expose().len()).sum::<usize>() / 4 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{Ticket, TopicPartition};
+    use crate::pipeline::engine::Engine;
+    use crate::publish::{PublishSettings, Topic};
+
+    fn preparer() -> Preparer {
+        Preparer {
+            decode: DecodeOptions::default(),
+            extract: ExtractPolicy::default(),
+            publisher: Arc::new(Publisher::new(PublishSettings::default())),
+            dead_letters_by_partition: true,
+            encoder: Engine::rules(1, 1).encoders.remove(0),
+        }
+    }
+
+    fn record(payload: &[u8]) -> Record {
+        let partition = TopicPartition { topic: Arc::from("in"), partition: 4 };
+        let ticket = Ticket { partition, offset: 9, sequence: 0, epoch: 1 };
+        let payload = Some(payload.to_vec());
+        Record { ticket, timestamp_ms: Some(1), key: None, payload, headers: Vec::new() }
+    }
+
+    #[test]
+    fn a_record_with_many_bad_reports_is_one_dead_letter_and_all_are_counted() {
+        let bundle = format!(
+            r#"{{"resourceType":"Bundle","type":"collection","entry":[{}]}}"#,
+            vec![r#"{"resource":{"resourceType":"DiagnosticReport","status":7}}"#; 50].join(",")
+        );
+        let Prepared::Finished(finished) = preparer().prepare(record(bundle.as_bytes())) else {
+            panic!("nothing of it needs the student");
+        };
+        let dead = finished.outcomes.iter().filter(|o| o.dead_letter.is_some()).count();
+        assert!(dead > 1, "{dead} bad reports");
+        assert_eq!(finished.outgoing.len(), 1);
+        let letter = finished.outgoing.first().unwrap();
+        assert_eq!((letter.topic, letter.partition), (Topic::DeadLetters, Some(4)));
+        assert_eq!(letter.payload.as_deref(), Some(bundle.as_bytes()));
+    }
+
+    #[test]
+    fn a_tombstone_is_a_dead_letter_not_a_panic() {
+        let mut tombstone = record(b"");
+        tombstone.payload = None;
+        let Prepared::Finished(finished) = preparer().prepare(tombstone) else {
+            panic!("nothing to label");
+        };
+        assert_eq!(finished.outgoing.first().map(|letter| letter.payload.clone()), Some(None));
+    }
+}

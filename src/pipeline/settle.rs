@@ -1,0 +1,346 @@
+//! Transaction thread: finished records, in the order of their partitions, published and committed.
+//!
+//! The only thread that touches the ledger and the committer, so a commit and a revocation cannot
+//! overlap: a revocation is a message to this thread, and the poll thread waits for the answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{
+    Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded, select_biased,
+};
+
+use crate::broker::TopicPartition;
+use crate::broker::committer::{Attempt, CommitError, Committer};
+use crate::broker::consumer::AssignmentListener;
+use crate::broker::delivery::OutputRecord;
+use crate::broker::ledger::{Ledger, PrefixEnd};
+use crate::broker::protocol::{End, Step};
+use crate::publish::{Outgoing, Topic};
+use crate::telemetry::health::Health;
+use crate::telemetry::names;
+use crate::telemetry::totals::Totals;
+
+use super::StageError;
+use super::account::{DeadLetterLimits, Window, count};
+use super::budget::Budget;
+use super::flight::Finished;
+use super::stop::Stop;
+
+/// Attempts in a row that came to nothing before the process gives up and lets itself be restarted.
+const MAX_FRUITLESS: u32 = 30;
+/// Attempts to commit what is finished when partitions are revoked; the rest is done again by their
+/// next owner.
+const REVOKE_ATTEMPTS: u32 = 3;
+/// How often the poll thread shows that it is alive while it waits for the transaction thread.
+const PULSE: Duration = Duration::from_secs(1);
+
+/// A message to the transaction thread.
+pub enum Control {
+    /// Partitions are about to go.
+    Revoked {
+        /// Which, with their epochs.
+        partitions: Vec<(TopicPartition, u64)>,
+        /// They are gone already: commit nothing of them.
+        lost: bool,
+        /// Answer when nothing of them is or will be committed.
+        done: Sender<()>,
+    },
+}
+
+/// Passes changes of the assignment on to the transaction thread.
+pub struct Assignments {
+    /// To the transaction thread.
+    pub control: Sender<Control>,
+    /// Told how many partitions there are.
+    pub health: Arc<Health>,
+}
+
+impl AssignmentListener for Assignments {
+    fn assigned(&self, partitions: &[TopicPartition]) {
+        self.health.set_assigned(partitions.len());
+        metrics::counter!(names::REBALANCES_TOTAL, "kind" => "assigned").increment(1);
+        tracing::info!(?partitions, "partitions assigned");
+    }
+
+    fn revoked(&self, partitions: &[(TopicPartition, u64)], lost: bool) {
+        let kind = if lost { "lost" } else { "revoked" };
+        metrics::counter!(names::REBALANCES_TOTAL, "kind" => kind).increment(1);
+        tracing::info!(?partitions, lost, "partitions revoked");
+        if partitions.is_empty() {
+            return;
+        }
+        let (done, answer) = bounded(1);
+        let partitions = partitions.to_vec();
+        // A closed channel: the transaction thread has ended, so nothing will be committed. Each of
+        // its calls is bounded by the transaction timeout, so the answer comes.
+        let mut message = Control::Revoked { partitions, lost, done };
+        loop {
+            // The transaction thread has a watchdog of its own: while it works, we are alive.
+            self.health.polled();
+            match self.control.send_timeout(message, PULSE) {
+                Ok(()) => break,
+                Err(SendTimeoutError::Timeout(back)) => message = back,
+                Err(SendTimeoutError::Disconnected(_)) => return,
+            }
+        }
+        while matches!(answer.recv_timeout(PULSE), Err(RecvTimeoutError::Timeout)) {
+            self.health.polled();
+        }
+    }
+}
+
+/// Limits of one transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitLimits {
+    /// Longest wait of a finished record.
+    pub interval: Duration,
+    /// Input records.
+    pub records: usize,
+    /// Output bytes.
+    pub bytes: usize,
+}
+
+/// Topic names of what is published.
+#[derive(Clone, Debug)]
+pub struct TopicNames {
+    /// Findings.
+    pub findings: String,
+    /// Escalations.
+    pub escalations: String,
+    /// Distillation samples.
+    pub distillation: String,
+    /// Dead letters.
+    pub dead_letters: String,
+}
+
+impl TopicNames {
+    fn of(&self, topic: Topic) -> &str {
+        match topic {
+            Topic::Findings => &self.findings,
+            Topic::Escalations => &self.escalations,
+            Topic::Distillation => &self.distillation,
+            Topic::DeadLetters => &self.dead_letters,
+        }
+    }
+}
+
+/// What the thread needs.
+pub struct Settler {
+    /// Publishes and commits.
+    pub committer: Committer,
+    /// Limits of one transaction.
+    pub limits: CommitLimits,
+    /// When to stop.
+    pub dead_letters: DeadLetterLimits,
+    /// Topic names.
+    pub topics: TopicNames,
+    /// Returned to on commit.
+    pub budget: Arc<Budget>,
+    /// Counts.
+    pub totals: Arc<Totals>,
+    /// Told of commits.
+    pub health: Arc<Health>,
+}
+
+/// Runs until the finished records end, then commits what can be committed. Ends early when the
+/// process must stop.
+pub fn run(
+    mut settler: Settler,
+    finished: &Receiver<Finished>,
+    control: &Receiver<Control>,
+    stop: &Stop,
+) {
+    let mut state = State::default();
+    let result = settler.work(&mut state, finished, control);
+    for left in state.ledger.drain() {
+        settler.budget.release(left.cost);
+    }
+    if let Err(error) = result {
+        stop.fail(error);
+    }
+}
+
+#[derive(Default)]
+struct State {
+    ledger: Ledger<Finished>,
+    /// When the oldest ready record became ready.
+    ready_since: Option<Instant>,
+    fruitless: u32,
+    window: Window,
+}
+
+impl Settler {
+    fn work(
+        &mut self,
+        state: &mut State,
+        finished: &Receiver<Finished>,
+        control: &Receiver<Control>,
+    ) -> Result<(), StageError> {
+        loop {
+            let wait = self.wait(state);
+            let next = select_biased! {
+                recv(control) -> message => match message {
+                    Ok(Control::Revoked { partitions, lost, done }) => {
+                        self.revoke(state, &partitions, lost)?;
+                        // The poll thread waits for this; if it has gone, nobody does.
+                        done.send(()).ok();
+                        continue;
+                    }
+                    Err(_) => Err(RecvTimeoutError::Disconnected),
+                },
+                recv(finished) -> record => record.map_err(|_| RecvTimeoutError::Disconnected),
+                default(wait) => Err(RecvTimeoutError::Timeout),
+            };
+            match next {
+                Ok(record) => {
+                    self.take(state, record);
+                    for record in finished.try_iter().take(1024) {
+                        self.take(state, record);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.finish(state, control),
+            }
+            if self.due(state) {
+                self.commit(state)?;
+            }
+        }
+    }
+
+    fn take(&self, state: &mut State, record: Finished) {
+        let ticket = record.ticket.clone();
+        if let Err(stale) = state.ledger.finish(&ticket, record) {
+            self.budget.release(stale.cost);
+        }
+        if state.ready_since.is_none() && state.ledger.ready().0 > 0 {
+            state.ready_since = Some(Instant::now());
+        }
+    }
+
+    /// How long to wait for more before something must be done.
+    fn wait(&self, state: &State) -> Duration {
+        match state.ready_since {
+            None => Duration::from_secs(3600),
+            Some(since) => self.pause(state).saturating_sub(since.elapsed()),
+        }
+    }
+
+    /// After fruitless attempts the next waits longer: 200 ms, 400 ms, ... up to 5 s.
+    fn pause(&self, state: &State) -> Duration {
+        let factor = 1u32 << state.fruitless.min(5);
+        (self.limits.interval * factor).min(Duration::from_secs(5)).max(self.limits.interval)
+    }
+
+    fn due(&self, state: &State) -> bool {
+        let (records, bytes) = state.ledger.ready();
+        let full = records >= self.limits.records || bytes >= self.limits.bytes;
+        state.ready_since.is_some_and(|since| {
+            since.elapsed() >= self.pause(state) || (full && state.fruitless == 0)
+        })
+    }
+
+    /// One attempt with what is ready.
+    fn commit(&mut self, state: &mut State) -> Result<(), StageError> {
+        let prefix = state.ledger.prefix(self.limits.records, self.limits.bytes);
+        if prefix.ends.is_empty() {
+            state.ready_since = None;
+            return Ok(());
+        }
+        let records: Vec<OutputRecord<'_>> = prefix
+            .items
+            .iter()
+            .flat_map(|finished| &finished.outgoing)
+            .map(|outgoing| output_record(outgoing, self.topics.of(outgoing.topic)))
+            .collect();
+        let attempt = self.committer.commit(&records, &prefix.ends)?;
+        let ends = prefix.ends;
+        match attempt {
+            Attempt::Committed => self.advance(state, &ends)?,
+            Attempt::Again => {
+                state.fruitless += 1;
+                state.ready_since = Some(Instant::now());
+                if state.fruitless > MAX_FRUITLESS {
+                    return Err(StageError::Commit(CommitError {
+                        end: End::Fatal,
+                        step: Step::Commit,
+                        problem: format!("{MAX_FRUITLESS} attempts in a row came to nothing"),
+                    }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&self, state: &mut State, ends: &[PrefixEnd]) -> Result<(), StageError> {
+        let done = state.ledger.advance(ends);
+        state.fruitless = 0;
+        state.ready_since = (state.ledger.ready().0 > 0).then(Instant::now);
+        for finished in &done {
+            self.budget.release(finished.cost);
+            let dead = finished.outcomes.iter().any(|outcome| outcome.dead_letter.is_some());
+            state.window.push(dead);
+        }
+        self.health.committed(self.budget.used() > 0);
+        self.committer.consumer().note_committed(ends);
+        count(&done, ends, &self.totals);
+        state.window.check(self.dead_letters)
+    }
+
+    fn revoke(
+        &mut self,
+        state: &mut State,
+        partitions: &[(TopicPartition, u64)],
+        lost: bool,
+    ) -> Result<(), StageError> {
+        // Everything that is ready goes, not only what is revoked: one transaction serves all.
+        let mut attempts = 0;
+        while !lost && state.ledger.ready().0 > 0 && attempts < REVOKE_ATTEMPTS {
+            let before = state.fruitless;
+            self.commit(state)?;
+            if state.fruitless > before {
+                attempts += 1;
+                std::thread::park_timeout(self.limits.interval);
+            }
+        }
+        for (partition, epoch) in partitions {
+            for left in state.ledger.close(partition, *epoch) {
+                self.budget.release(left.cost);
+            }
+        }
+        if state.ledger.ready().0 == 0 {
+            state.ready_since = None;
+            self.health.committed(self.budget.used() > 0);
+        }
+        Ok(())
+    }
+
+    /// Commits everything that is contiguous; what is not is left to the next owner.
+    fn finish(&mut self, state: &mut State, control: &Receiver<Control>) -> Result<(), StageError> {
+        while state.ledger.ready().0 > 0 {
+            // A rebalance may be what keeps the commit from succeeding.
+            if let Ok(Control::Revoked { partitions, lost, done }) = control.try_recv() {
+                self.revoke(state, &partitions, lost)?;
+                done.send(()).ok();
+                continue;
+            }
+            let before = state.fruitless;
+            self.commit(state)?;
+            if state.fruitless > before {
+                std::thread::park_timeout(self.pause(state));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn output_record<'a>(outgoing: &'a Outgoing, topic: &'a str) -> OutputRecord<'a> {
+    OutputRecord {
+        topic,
+        partition: outgoing.partition,
+        key: outgoing.key.as_deref(),
+        payload: outgoing.payload.as_deref(),
+        headers: &outgoing.headers,
+        timestamp_ms: outgoing.timestamp_ms,
+    }
+}

@@ -1,0 +1,610 @@
+//! The values that flow: what a message becomes on its way to a finding.
+//!
+//! `Record` (bytes, in [`crate::broker`]) → [`Report`] → [`ReportText`] → [`Scored`] → `Decision`
+//! (in [`crate::route`]) → `Outgoing` (in [`crate::publish`]). Each step takes the one before by
+//! value. Nothing here does I/O, reads a clock, or knows Kafka.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Protected health information: report text or an identifier.
+///
+/// `Debug` prints nothing of it and there is no `Display`, so it cannot slip into a log line, a
+/// metric label, an error or a panic message. Call [`Phi::expose`] where the value itself is needed;
+/// every such call is a place to review.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Phi<T>(T);
+
+impl<T> Phi<T> {
+    /// Wraps a value.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value itself. The caller answers for where it goes.
+    pub const fn expose(&self) -> &T {
+        &self.0
+    }
+
+    /// Unwraps. The caller answers for where it goes.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> fmt::Debug for Phi<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<phi>")
+    }
+}
+
+impl From<&str> for Phi<String> {
+    fn from(value: &str) -> Self {
+        Self(value.to_owned())
+    }
+}
+
+impl From<String> for Phi<String> {
+    fn from(value: String) -> Self {
+        Self(value)
+    }
+}
+
+/// The thirteen observations that the student predicts, in CheXbert's order.
+///
+/// What counts as a mention of each is written in the labelling guide. The fourteenth, No Finding,
+/// is derived ([`no_finding`]), never predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observation {
+    /// Mediastinum or cardiomediastinal silhouette enlarged.
+    EnlargedCardiomediastinum,
+    /// Heart enlarged.
+    Cardiomegaly,
+    /// Opacity, infiltrate, airspace disease, interstitial markings, scar.
+    LungOpacity,
+    /// Nodule, mass, granuloma, metastasis in the lung.
+    LungLesion,
+    /// Pulmonary oedema, congestion, heart failure.
+    Edema,
+    /// Consolidation, by that word.
+    Consolidation,
+    /// Pneumonia or infection.
+    Pneumonia,
+    /// Atelectasis, collapse, volume loss.
+    Atelectasis,
+    /// Pneumothorax.
+    Pneumothorax,
+    /// Fluid in the pleural space.
+    PleuralEffusion,
+    /// Pleural thickening, plaque, scar, mass.
+    PleuralOther,
+    /// Any fracture, old or new.
+    Fracture,
+    /// Line, tube, pacemaker, hardware.
+    SupportDevices,
+}
+
+/// Number of predicted observations.
+pub const OBSERVATIONS: usize = 13;
+/// Number of statuses.
+pub const STATUSES: usize = 4;
+/// Name of the derived fourteenth label.
+pub const NO_FINDING: &str = "no_finding";
+
+impl Observation {
+    /// All observations in model order: row `i` of the model's output is `ALL[i]`.
+    pub const ALL: [Self; OBSERVATIONS] = [
+        Self::EnlargedCardiomediastinum,
+        Self::Cardiomegaly,
+        Self::LungOpacity,
+        Self::LungLesion,
+        Self::Edema,
+        Self::Consolidation,
+        Self::Pneumonia,
+        Self::Atelectasis,
+        Self::Pneumothorax,
+        Self::PleuralEffusion,
+        Self::PleuralOther,
+        Self::Fracture,
+        Self::SupportDevices,
+    ];
+
+    /// Machine name, as in label files and findings (`pleural_effusion`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EnlargedCardiomediastinum => "enlarged_cardiomediastinum",
+            Self::Cardiomegaly => "cardiomegaly",
+            Self::LungOpacity => "lung_opacity",
+            Self::LungLesion => "lung_lesion",
+            Self::Edema => "edema",
+            Self::Consolidation => "consolidation",
+            Self::Pneumonia => "pneumonia",
+            Self::Atelectasis => "atelectasis",
+            Self::Pneumothorax => "pneumothorax",
+            Self::PleuralEffusion => "pleural_effusion",
+            Self::PleuralOther => "pleural_other",
+            Self::Fracture => "fracture",
+            Self::SupportDevices => "support_devices",
+        }
+    }
+
+    /// Name for people, as CheXpert's files write it (`Pleural Effusion`).
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::EnlargedCardiomediastinum => "Enlarged Cardiomediastinum",
+            Self::Cardiomegaly => "Cardiomegaly",
+            Self::LungOpacity => "Lung Opacity",
+            Self::LungLesion => "Lung Lesion",
+            Self::Edema => "Edema",
+            Self::Consolidation => "Consolidation",
+            Self::Pneumonia => "Pneumonia",
+            Self::Atelectasis => "Atelectasis",
+            Self::Pneumothorax => "Pneumothorax",
+            Self::PleuralEffusion => "Pleural Effusion",
+            Self::PleuralOther => "Pleural Other",
+            Self::Fracture => "Fracture",
+            Self::SupportDevices => "Support Devices",
+        }
+    }
+
+    /// The observation of that machine name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|o| o.name() == name)
+    }
+}
+
+/// What the report says of one observation.
+///
+/// `Uncertain` is the radiologist's hedge. It is not our doubt: that is the confidence.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingStatus {
+    /// Nothing is said of it.
+    #[default]
+    NotMentioned,
+    /// Said to be present.
+    Positive,
+    /// Said to be absent, normal or resolved.
+    Negative,
+    /// The report hedges on whether it is present.
+    Uncertain,
+}
+
+impl FindingStatus {
+    /// All statuses in model order: column `i` of the model's output is `ALL[i]`.
+    pub const ALL: [Self; STATUSES] =
+        [Self::NotMentioned, Self::Positive, Self::Negative, Self::Uncertain];
+
+    /// Machine name (`not_mentioned`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotMentioned => "not_mentioned",
+            Self::Positive => "positive",
+            Self::Negative => "negative",
+            Self::Uncertain => "uncertain",
+        }
+    }
+
+    /// CheXpert's number: 1 positive, 0 negative, -1 uncertain, blank not mentioned.
+    pub const fn chexpert(self) -> &'static str {
+        match self {
+            Self::NotMentioned => "",
+            Self::Positive => "1",
+            Self::Negative => "0",
+            Self::Uncertain => "-1",
+        }
+    }
+}
+
+/// One status per observation, in [`Observation::ALL`] order.
+pub type Labels = [FindingStatus; OBSERVATIONS];
+
+/// The derived label No Finding: positive when no observation but Support Devices is positive or
+/// uncertain, otherwise not mentioned. Only for text that was read: never call it for a skipped
+/// report (labelling guide, last section).
+pub fn no_finding(labels: &Labels) -> FindingStatus {
+    let abnormal = Observation::ALL.iter().zip(labels).any(|(observation, status)| {
+        *observation != Observation::SupportDevices
+            && matches!(status, FindingStatus::Positive | FindingStatus::Uncertain)
+    });
+    if abnormal { FindingStatus::NotMentioned } else { FindingStatus::Positive }
+}
+
+/// Stable identity of a report across its versions: assigning authority + filler order number
+/// (accession). Never the message's control id, which real senders repeat across patients.
+///
+/// It is the Kafka key of everything we publish. `authority|number`; both parts may be PHI, so
+/// `Debug` hides it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReportKey(String);
+
+impl ReportKey {
+    /// Builds the key. Surrounding white space is not part of an identifier.
+    pub fn new(assigning_authority: &str, filler_order_number: &str) -> Self {
+        Self(format!("{}|{}", assigning_authority.trim(), filler_order_number.trim()))
+    }
+
+    /// The key as published. The caller answers for where it goes.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ReportKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<report key>")
+    }
+}
+
+/// Normalised report status (HL7 tables 0123 and 0085, TXA-17, FHIR `DiagnosticReport.status`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportStatus {
+    /// Some results, not all.
+    Partial,
+    /// Read, not yet verified.
+    Preliminary,
+    /// Verified.
+    Final,
+    /// Text was added to a final report.
+    Appended,
+    /// Changed after being final, extent not said.
+    Amended,
+    /// Replaces a final report.
+    Corrected,
+    /// Cancelled or entered in error: what was published of it no longer holds.
+    Retracted,
+}
+
+impl ReportStatus {
+    /// Machine name (`preliminary`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Partial => "partial",
+            Self::Preliminary => "preliminary",
+            Self::Final => "final",
+            Self::Appended => "appended",
+            Self::Amended => "amended",
+            Self::Corrected => "corrected",
+            Self::Retracted => "retracted",
+        }
+    }
+
+    /// Tie-breaker of versions with equal times: retracted > corrected, amended, appended > final >
+    /// preliminary > partial.
+    pub const fn rank(self) -> i32 {
+        match self {
+            Self::Partial => 1,
+            Self::Preliminary => 2,
+            Self::Final => 3,
+            Self::Appended | Self::Amended | Self::Corrected => 4,
+            Self::Retracted => 5,
+        }
+    }
+}
+
+/// Orders the versions of one report: compare `changed_at_ms`, then `rank`, then `message_at_ms`,
+/// then the input offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReportVersion {
+    /// When the result last changed (OBR-22, TXA-8, FHIR `issued`), else the message's time.
+    /// Milliseconds since 1970-01-01 UTC; 0 when the message gives no usable time.
+    pub changed_at_ms: i64,
+    /// [`ReportStatus::rank`].
+    pub rank: i32,
+    /// When the message was made (MSH-7, FHIR `meta.lastUpdated`), same unit; 0 when not given.
+    pub message_at_ms: i64,
+}
+
+/// A code with its text and coding system, as the sender wrote them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coding {
+    /// `71046`, `36643-5`.
+    pub code: String,
+    /// `XR CHEST 2 VIEWS`.
+    pub text: String,
+    /// HL7 table 0396 name or FHIR URI: `LN`, `C4`, `http://loinc.org`.
+    pub system: String,
+}
+
+/// What was done: every coding and text that says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Procedure {
+    /// OBR-4 (both triplets), OBR-44, FHIR `code.coding`.
+    pub codings: Vec<Coding>,
+    /// Diagnostic service section (OBR-24, table 0074) or FHIR category code: `RAD`, `RX`, `CT`.
+    pub service_section: Option<String>,
+}
+
+/// Kind of a section of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SectionKind {
+    /// What was examined.
+    Exam,
+    /// Why it was ordered. Never labelled.
+    Indication,
+    /// Patient history. Never labelled.
+    History,
+    /// How it was made. Never labelled.
+    Technique,
+    /// Prior studies. Never labelled.
+    Comparison,
+    /// What was seen.
+    Findings,
+    /// What it means.
+    Impression,
+    /// Suggested next steps. Not labelled.
+    Recommendation,
+    /// Text attached after signing.
+    Addendum,
+    /// Who was told. Not labelled.
+    Notification,
+    /// Quick reading before the formal one. Not labelled.
+    WetRead,
+    /// Text before the first heading, or a report without headings.
+    Body,
+}
+
+impl SectionKind {
+    /// Machine name (`findings`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exam => "exam",
+            Self::Indication => "indication",
+            Self::History => "history",
+            Self::Technique => "technique",
+            Self::Comparison => "comparison",
+            Self::Findings => "findings",
+            Self::Impression => "impression",
+            Self::Recommendation => "recommendation",
+            Self::Addendum => "addendum",
+            Self::Notification => "notification",
+            Self::WetRead => "wet_read",
+            Self::Body => "body",
+        }
+    }
+}
+
+/// A recoverable oddity of the input. It travels with the finding as a code, never as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Warning {
+    /// Segments ended by LF or CRLF instead of CR.
+    NonstandardTerminator,
+    /// Bytes before the first `MSH` were dropped.
+    LeadingGarbage,
+    /// Declared and actual character set disagree, or none was declared and it was not ASCII.
+    CharsetGuessed,
+    /// An escape sequence was unknown or unterminated and was kept as it stood.
+    UnknownEscape,
+    /// OBX-2 was missing or not a known value type; read as text.
+    UnknownValueType,
+    /// A base64 document was attached and not read.
+    AttachmentNotRead,
+    /// No result status was given; taken as final.
+    StatusMissing,
+    /// No assigning authority was given; the sending facility stands in.
+    AuthorityMissing,
+    /// No filler order number; the placer's, the document's or the report's own id stands in.
+    FillerNumberMissing,
+    /// A date-time could not be read.
+    BadTimestamp,
+    /// Procedure code and text disagree on whether this is a chest radiograph.
+    ProcedureConflict,
+    /// The exam covers more than the chest.
+    MixedExam,
+    /// Only an addendum was received, without the report it belongs to.
+    AddendumAlone,
+    /// No heading was recognised; the whole text was labelled.
+    NoHeadings,
+    /// The text was longer than the model reads; its tail was not labelled.
+    TextTruncated,
+}
+
+impl Warning {
+    /// Machine name (`nonstandard_terminator`).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NonstandardTerminator => "nonstandard_terminator",
+            Self::LeadingGarbage => "leading_garbage",
+            Self::CharsetGuessed => "charset_guessed",
+            Self::UnknownEscape => "unknown_escape",
+            Self::UnknownValueType => "unknown_value_type",
+            Self::AttachmentNotRead => "attachment_not_read",
+            Self::StatusMissing => "status_missing",
+            Self::AuthorityMissing => "authority_missing",
+            Self::FillerNumberMissing => "filler_number_missing",
+            Self::BadTimestamp => "bad_timestamp",
+            Self::ProcedureConflict => "procedure_conflict",
+            Self::MixedExam => "mixed_exam",
+            Self::AddendumAlone => "addendum_alone",
+            Self::NoHeadings => "no_headings",
+            Self::TextTruncated => "text_truncated",
+        }
+    }
+}
+
+/// A run of report text with the section its code names, if its code names one. Physical order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextBlock {
+    /// Section given by a code (OBX-3 suffix or LOINC), `None` when only headings can tell.
+    pub section: Option<SectionKind>,
+    /// Decoded text, lines ended by `\n`.
+    pub text: Phi<String>,
+}
+
+/// What a report message asks us to do with the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Read and label the text.
+    Label,
+    /// The status changed and the text was not sent again (OBX-11 `U`).
+    Promote,
+    /// What was published no longer holds.
+    Retract,
+}
+
+/// One report as decoded from a message: who, what, which version, and its text.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Identity across versions.
+    pub key: ReportKey,
+    /// Accession number as the sender wrote it (without authority).
+    pub accession_number: Phi<String>,
+    /// What to do.
+    pub intent: Intent,
+    /// Normalised status.
+    pub status: ReportStatus,
+    /// Orders this version among the others.
+    pub version: ReportVersion,
+    /// What was done.
+    pub procedure: Procedure,
+    /// Text in physical order.
+    pub blocks: Vec<TextBlock>,
+    /// Message kind: `ORU^R01`, `MDM^T02`, `DiagnosticReport`.
+    pub message_type: String,
+    /// MSH-3 or FHIR source endpoint.
+    pub sending_application: String,
+    /// MSH-4.
+    pub sending_facility: String,
+    /// MSH-11 is T or D: never published to production.
+    pub test_message: bool,
+    /// Oddities so far, in the order met, each once.
+    pub warnings: Vec<Warning>,
+}
+
+impl Report {
+    /// Notes an oddity once.
+    pub fn warn(&mut self, warning: Warning) {
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+}
+
+/// A counted end for something that needs no finding. Not an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Skip {
+    /// Another exam than a chest radiograph, or it could not be told.
+    NotChest,
+    /// No text, or only a placeholder.
+    NoText,
+    /// Not a report: order, acknowledgement, laboratory result, demographics.
+    NonReport,
+    /// Marked as test or training (MSH-11 T or D).
+    Test,
+    /// Not English.
+    Language,
+    /// Only a reference to a report; its text is elsewhere.
+    NeedsFetch,
+}
+
+impl Skip {
+    /// Machine name, as counted (`skipped_not_chest`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotChest => "skipped_not_chest",
+            Self::NoText => "skipped_no_text",
+            Self::NonReport => "skipped_non_report",
+            Self::Test => "skipped_test",
+            Self::Language => "skipped_language",
+            Self::NeedsFetch => "needs_fetch",
+        }
+    }
+}
+
+/// A section that will be labelled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelledSection {
+    /// Findings, impression, addendum or body.
+    pub kind: SectionKind,
+    /// Its text, white space tidied, headings removed.
+    pub text: Phi<String>,
+}
+
+/// The text that will be labelled. Never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportText {
+    /// Findings, then impression, then addenda: the newest statement last.
+    pub sections: Vec<LabelledSection>,
+    /// Sections that the report has, labelled or not (kinds only).
+    pub present: Vec<SectionKind>,
+}
+
+impl ReportText {
+    /// What the student reads: the sections joined by one newline. `distill/` trains on the same.
+    pub fn model_input(&self) -> Phi<String> {
+        let mut joined = String::new();
+        for section in &self.sections {
+            if !joined.is_empty() {
+                joined.push('\n');
+            }
+            joined.push_str(section.text.expose());
+        }
+        Phi::new(joined)
+    }
+}
+
+/// Where in the labelled text the evidence for one observation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Section of the sentence.
+    pub section: SectionKind,
+    /// First character of the sentence in that section's text, in Unicode scalar values.
+    pub start: u32,
+    /// One past its last character.
+    pub end: u32,
+}
+
+/// What the student says of one report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    /// Calibrated probabilities, rows as [`Observation::ALL`], columns as [`FindingStatus::ALL`];
+    /// each row sums to 1.
+    pub probabilities: [[f32; STATUSES]; OBSERVATIONS],
+    /// Evidence sentence per observation, where the model gives one.
+    pub evidence: [Option<Evidence>; OBSERVATIONS],
+    /// The text was longer than the model reads.
+    pub truncated: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_of_phi_prints_nothing_of_it() {
+        let shown = format!("{:?} {:?}", Phi::from("DOE^JANE"), ReportKey::new("RIS", "A1"));
+        assert_eq!(shown, "<phi> <report key>");
+    }
+
+    #[test]
+    fn names_round_trip_and_are_distinct() {
+        for observation in Observation::ALL {
+            assert_eq!(Observation::from_name(observation.name()), Some(observation));
+        }
+        assert_eq!(Observation::from_name(NO_FINDING), None);
+    }
+
+    #[test]
+    fn no_finding_ignores_support_devices_and_heeds_hedges() {
+        let mut labels: Labels = [FindingStatus::NotMentioned; OBSERVATIONS];
+        labels[12] = FindingStatus::Positive;
+        assert_eq!(no_finding(&labels), FindingStatus::Positive);
+        labels[6] = FindingStatus::Uncertain;
+        assert_eq!(no_finding(&labels), FindingStatus::NotMentioned);
+        labels[6] = FindingStatus::Negative;
+        assert_eq!(no_finding(&labels), FindingStatus::Positive);
+    }
+
+    #[test]
+    fn a_report_key_ignores_padding() {
+        assert_eq!(ReportKey::new(" RIS", "A1 "), ReportKey::new("RIS", "A1"));
+    }
+}

@@ -1,0 +1,373 @@
+//! What we say of a report, and whether a second opinion is asked for it.
+//!
+//! Pure. Two kinds of doubt are kept apart: *uncertain* is a status, the radiologist hedged, and a
+//! confident "uncertain" is a good answer that is never escalated; *low confidence* is our doubt
+//! about any status, and only that (or a reason that concerns the whole report) escalates.
+//!
+//! # The ceiling on escalations
+//!
+//! A redo after an abort or a crash must decide the same, so a decision may depend on the report,
+//! the policy and nothing that moves: no clock, no running rate, no order of arrival. What is left
+//! is a lottery whose ticket is a function of the report ([`draw_of`] its event id). A doubtful
+//! report is escalated when its ticket is below the *admission*, the chance given to doubtful
+//! reports; a confident one is audited when its ticket is below the audit rate.
+//!
+//! [`decide`] takes `max_escalation_rate` itself as the admission. No report then has a greater
+//! chance than that of being escalated, whatever arrives, so the ceiling holds on every stream; the
+//! price is that it binds early: with a tenth of the reports doubtful and a ceiling of 0.2, 0.02 is
+//! sent. A rate of 1 admits all. Who knows the share of doubtful reports (measured on held-out
+//! reports with the thresholds in use, or counted from the committed log) uses the ceiling in full
+//! by [`decide_admitting`] with [`RoutePolicy::admission`]. That share must itself be a constant of
+//! the run or be derived from committed input alone.
+
+use uuid::Uuid;
+
+use crate::report::{
+    FindingStatus, Labels, OBSERVATIONS, Observation, Report, STATUSES, Scored, Warning, no_finding,
+};
+
+/// When to ask for a second opinion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoutePolicy {
+    /// Whether anything is escalated at all. Doubt is noted in the findings either way.
+    pub escalate: bool,
+    /// Confidence that each cell has to reach, in [`Observation::ALL`] order, 0 to 1. A cell below
+    /// its threshold is doubtful; 0 never doubts it.
+    pub thresholds: [f32; OBSERVATIONS],
+    /// Share of confident reports that are escalated all the same, 0 to 1: the only unbiased view
+    /// of what is accepted without a second opinion.
+    pub audit_rate: f64,
+    /// Ceiling on the share of reports that are escalated, audits included, 0 to 1. 1: no ceiling.
+    pub max_escalation_rate: f64,
+}
+
+impl RoutePolicy {
+    /// The chance to give a doubtful report so that escalations reach the ceiling and do not pass
+    /// it, when `doubtful_share` of all reports are doubtful (0 to 1; unknown: 1). Audits of the
+    /// confident ones are counted in.
+    pub fn admission(&self, doubtful_share: f64) -> f64 {
+        let ceiling = self.max_escalation_rate;
+        if !(doubtful_share > 0.0 && doubtful_share <= 1.0) {
+            return ceiling.clamp(0.0, 1.0);
+        }
+        let audits = (1.0 - doubtful_share) * self.audit_chance();
+        ((ceiling - audits) / doubtful_share).clamp(0.0, 1.0)
+    }
+
+    fn audit_chance(&self) -> f64 {
+        self.audit_rate.min(self.max_escalation_rate)
+    }
+}
+
+/// Why a report is doubted or checked. Each has a stable name, used in findings and metrics.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum EscalationReason {
+    /// The confidence of one cell is below its threshold.
+    LowConfidence {
+        /// Which cell.
+        observation: Observation,
+        /// Its confidence, 0 to 1.
+        confidence: f32,
+        /// What it had to reach.
+        threshold: f32,
+    },
+    /// The text was longer than the model reads.
+    Truncated,
+    /// Only an addendum was received, without the report that it changes.
+    AddendumAlone,
+    /// A confident report, drawn for the audit.
+    Audit,
+}
+
+impl EscalationReason {
+    /// Machine name (`low_confidence`).
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::LowConfidence { .. } => "low_confidence",
+            Self::Truncated => "truncated",
+            Self::AddendumAlone => "addendum_alone",
+            Self::Audit => "audit",
+        }
+    }
+
+    /// The cell that it concerns; `None` when it concerns the whole report.
+    pub const fn observation(&self) -> Option<Observation> {
+        match self {
+            Self::LowConfidence { observation, .. } => Some(*observation),
+            Self::Truncated | Self::AddendumAlone | Self::Audit => None,
+        }
+    }
+}
+
+/// What we say of a report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// Most probable status of each observation.
+    pub labels: Labels,
+    /// Calibrated probability of that status, 0 to 1.
+    pub confidence: [f32; OBSERVATIONS],
+    /// The derived label No Finding.
+    pub no_finding: FindingStatus,
+    /// Why the answer is doubted or checked; empty when it is neither. Cells first, in model order.
+    pub reasons: Vec<EscalationReason>,
+    /// Doubtful, but not sent: escalation is off, or the ceiling left it out.
+    pub withheld: bool,
+}
+
+impl Decision {
+    /// Whether the report goes to the teacher.
+    pub fn escalates(&self) -> bool {
+        !self.withheld && !self.reasons.is_empty()
+    }
+
+    /// Whether we doubt our answer. An audit is no doubt.
+    pub fn doubtful(&self) -> bool {
+        self.reasons.iter().any(|reason| !matches!(reason, EscalationReason::Audit))
+    }
+}
+
+/// The lottery ticket of a report, in [0, 1): uniform over reports, the same for the same event id.
+///
+/// It is made of the first six bytes: those of a UUID version 5 are all hash (the version stands in
+/// the seventh byte).
+pub fn draw_of(event_id: &Uuid) -> f64 {
+    let [a, b, c, d, e, f, ..] = *event_id.as_bytes();
+    let ticket = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+    // 48 bits fit a double exactly, and the division by a power of two is exact.
+    ticket as f64 / (1_u64 << 48) as f64
+}
+
+/// Decides what to say of a report and whether to ask for a second opinion, with
+/// [`RoutePolicy::max_escalation_rate`] as the chance given to a doubtful report.
+///
+/// `draw` in [0, 1) must be a function of the report ([`draw_of`]), so that a redo after a crash
+/// decides the same.
+pub fn decide(scored: &Scored, report: &Report, policy: &RoutePolicy, draw: f64) -> Decision {
+    decide_admitting(scored, report, policy, draw, policy.max_escalation_rate)
+}
+
+/// As [`decide`], with the chance given to a doubtful report (`admission`, 0 to 1) from outside:
+/// see [`RoutePolicy::admission`] and the module's first page.
+pub fn decide_admitting(
+    scored: &Scored,
+    report: &Report,
+    policy: &RoutePolicy,
+    draw: f64,
+    admission: f64,
+) -> Decision {
+    let choices = scored.probabilities.map(|row| choose(&row));
+    let labels: Labels = choices.map(|(status, _)| status);
+    let confidence = choices.map(|(_, confidence)| confidence);
+
+    let mut reasons: Vec<EscalationReason> = Observation::ALL
+        .into_iter()
+        .zip(confidence)
+        .zip(policy.thresholds)
+        .filter(|((_, confidence), threshold)| confidence < threshold)
+        .map(|((observation, confidence), threshold)| EscalationReason::LowConfidence {
+            observation,
+            confidence,
+            threshold,
+        })
+        .collect();
+    if scored.truncated || report.warnings.contains(&Warning::TextTruncated) {
+        reasons.push(EscalationReason::Truncated);
+    }
+    if report.warnings.contains(&Warning::AddendumAlone) {
+        reasons.push(EscalationReason::AddendumAlone);
+    }
+
+    let withheld = if reasons.is_empty() {
+        if policy.escalate && draw < policy.audit_chance() {
+            reasons.push(EscalationReason::Audit);
+        }
+        false
+    } else {
+        !policy.escalate || draw >= admission
+    };
+    Decision { labels, confidence, no_finding: no_finding(&labels), reasons, withheld }
+}
+
+/// The most probable status; the first in model order among equals. A row without a usable number
+/// gives confidence 0, which any threshold above 0 doubts.
+fn choose(row: &[f32; STATUSES]) -> (FindingStatus, f32) {
+    let mut best = (FindingStatus::NotMentioned, 0.0);
+    for (status, &probability) in FindingStatus::ALL.into_iter().zip(row) {
+        if probability > best.1 {
+            best = (status, probability);
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Intent, Phi, Procedure, ReportKey, ReportStatus, ReportVersion, STATUSES};
+
+    const CONFIDENT_UNCERTAIN: [f32; STATUSES] = [0.01, 0.02, 0.01, 0.96];
+
+    fn report(warnings: Vec<Warning>) -> Report {
+        Report {
+            key: ReportKey::new("RIS", "A1"),
+            accession_number: Phi::from("A1"),
+            intent: Intent::Label,
+            status: ReportStatus::Final,
+            version: ReportVersion::default(),
+            procedure: Procedure::default(),
+            blocks: Vec::new(),
+            message_type: "ORU^R01".into(),
+            sending_application: String::new(),
+            sending_facility: String::new(),
+            test_message: false,
+            warnings,
+        }
+    }
+
+    fn scored(row: [f32; STATUSES]) -> Scored {
+        Scored {
+            probabilities: [row; OBSERVATIONS],
+            evidence: [None; OBSERVATIONS],
+            truncated: false,
+        }
+    }
+
+    fn policy() -> RoutePolicy {
+        RoutePolicy {
+            escalate: true,
+            thresholds: [0.8; OBSERVATIONS],
+            audit_rate: 0.01,
+            max_escalation_rate: 1.0,
+        }
+    }
+
+    /// One cell at 51 to 49, the others sure.
+    fn one_doubtful_cell() -> Scored {
+        let mut scored = scored([0.97, 0.01, 0.01, 0.01]);
+        scored.probabilities[8] = [0.0, 0.51, 0.49, 0.0];
+        scored
+    }
+
+    fn tickets() -> impl Iterator<Item = f64> {
+        (0..1000).map(|i| f64::from(i) / 1000.0)
+    }
+
+    #[test]
+    fn a_hedge_that_is_labelled_confidently_is_not_escalated() {
+        let decision = decide(&scored(CONFIDENT_UNCERTAIN), &report(vec![]), &policy(), 0.5);
+        assert_eq!(decision.labels, [FindingStatus::Uncertain; OBSERVATIONS]);
+        assert_eq!(decision.reasons, vec![]);
+        assert!(!decision.escalates() && !decision.doubtful() && !decision.withheld);
+    }
+
+    #[test]
+    fn a_narrow_choice_is_escalated_and_names_its_cell() {
+        let decision = decide(&one_doubtful_cell(), &report(vec![]), &policy(), 0.999);
+        assert_eq!(decision.labels[8], FindingStatus::Positive);
+        assert_eq!(
+            decision.reasons,
+            vec![EscalationReason::LowConfidence {
+                observation: Observation::Pneumothorax,
+                confidence: 0.51,
+                threshold: 0.8
+            }]
+        );
+        assert!(decision.escalates() && decision.doubtful());
+        assert_eq!(decision.no_finding, FindingStatus::NotMentioned);
+    }
+
+    #[test]
+    fn confidence_equal_to_the_threshold_is_enough() {
+        let exact = scored([0.8, 0.1, 0.1, 0.0]);
+        assert_eq!(decide(&exact, &report(vec![]), &policy(), 0.5).reasons, vec![]);
+    }
+
+    #[test]
+    fn a_lone_addendum_and_cut_text_concern_the_whole_report() {
+        let mut cut = scored(CONFIDENT_UNCERTAIN);
+        cut.truncated = true;
+        let decision = decide(&cut, &report(vec![Warning::AddendumAlone]), &policy(), 0.5);
+        assert_eq!(
+            decision.reasons,
+            vec![EscalationReason::Truncated, EscalationReason::AddendumAlone]
+        );
+        assert!(decision.reasons.iter().all(|reason| reason.observation().is_none()));
+    }
+
+    #[test]
+    fn audits_take_their_share_of_the_confident_and_are_no_doubt() {
+        let audited = tickets()
+            .map(|draw| decide(&scored(CONFIDENT_UNCERTAIN), &report(vec![]), &policy(), draw))
+            .filter(Decision::escalates)
+            .inspect(|decision| assert!(!decision.doubtful()))
+            .count();
+        assert_eq!(audited, 10);
+    }
+
+    #[test]
+    fn with_escalation_off_doubt_is_noted_and_nothing_is_sent() {
+        let off = RoutePolicy { escalate: false, audit_rate: 1.0, ..policy() };
+        let doubtful = decide(&one_doubtful_cell(), &report(vec![]), &off, 0.0);
+        assert!(doubtful.doubtful() && doubtful.withheld && !doubtful.escalates());
+        let confident = decide(&scored(CONFIDENT_UNCERTAIN), &report(vec![]), &off, 0.0);
+        assert!(confident.reasons.is_empty() && !confident.withheld);
+    }
+
+    #[test]
+    fn no_stream_passes_the_ceiling() {
+        let capped = RoutePolicy { max_escalation_rate: 0.2, audit_rate: 0.5, ..policy() };
+        for share_of_doubtful in [0_usize, 1, 5, 10] {
+            let escalated = tickets()
+                .enumerate()
+                .filter(|(i, draw)| {
+                    let scored = if i % 10 < share_of_doubtful {
+                        one_doubtful_cell()
+                    } else {
+                        scored(CONFIDENT_UNCERTAIN)
+                    };
+                    decide(&scored, &report(vec![]), &capped, *draw).escalates()
+                })
+                .count();
+            assert!(escalated <= 200, "{escalated} of 1000 at {share_of_doubtful} tenths doubtful");
+        }
+    }
+
+    #[test]
+    fn a_known_share_of_doubtful_reports_lets_the_ceiling_be_used_in_full() {
+        let capped = RoutePolicy { max_escalation_rate: 0.2, audit_rate: 0.0, ..policy() };
+        assert!((capped.admission(0.4) - 0.5).abs() < 1e-12);
+        assert!((capped.admission(0.1) - 1.0).abs() < 1e-12);
+        assert!((capped.admission(0.0) - 0.2).abs() < 1e-12, "unknown is the safe bound");
+        assert!((capped.admission(f64::NAN) - 0.2).abs() < 1e-12);
+        let audited = RoutePolicy { audit_rate: 0.1, ..capped };
+        assert!((audited.admission(0.5) - 0.3).abs() < 1e-12, "audits are counted in");
+    }
+
+    #[test]
+    fn a_report_over_the_ceiling_is_withheld_with_its_reasons() {
+        let capped = RoutePolicy { max_escalation_rate: 0.2, ..policy() };
+        let decision = decide(&one_doubtful_cell(), &report(vec![]), &capped, 0.2);
+        assert!(decision.withheld && decision.doubtful() && !decision.escalates());
+        assert!(decide(&one_doubtful_cell(), &report(vec![]), &capped, 0.1999).escalates());
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_doubted() {
+        let decision = decide(&scored([f32::NAN; STATUSES]), &report(vec![]), &policy(), 0.5);
+        assert_eq!(decision.reasons.len(), OBSERVATIONS);
+        assert_eq!(decision.confidence, [0.0; OBSERVATIONS]);
+    }
+
+    #[test]
+    fn tickets_are_uniform_and_stay_below_one() {
+        let mut counts = [0_u32; 10];
+        for i in 0..10_000_u32 {
+            let draw = draw_of(&Uuid::new_v5(&Uuid::NAMESPACE_DNS, &i.to_be_bytes()));
+            counts[(draw * 10.0) as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
+        assert!(draw_of(&Uuid::max()) < 1.0);
+        assert!(draw_of(&Uuid::nil()).abs() < f64::EPSILON);
+    }
+}

@@ -1,0 +1,98 @@
+//! Metric names: an interface. Dashboards and alerts rest on them, so a golden test holds them.
+//!
+//! Prometheus rules: one prefix, base units, `_total` on counters, no unbounded label.
+
+/// A metric's type in the exposition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Buckets, sum and count.
+    Histogram,
+}
+
+macro_rules! metrics_table {
+    ($($constant:ident $kind:ident $name:literal $help:literal;)*) => {
+        $(#[doc = $help] pub const $constant: &str = $name;)*
+
+        /// Every metric: name, type, help.
+        pub const ALL: &[(&str, Kind, &str)] = &[$(($name, Kind::$kind, $help),)*];
+    };
+}
+
+metrics_table! {
+    BUILD_INFO Gauge "radstream_build_info" "Always 1; label version.";
+    MODEL_INFO Gauge "radstream_model_info" "Always 1; labels name, version, sha256 of the model in service.";
+    INPUT_RECORDS_TOTAL Counter "radstream_input_records_total" "Records fetched; labels topic, partition.";
+    INPUT_BYTES_TOTAL Counter "radstream_input_bytes_total" "Bytes of those records; labels topic, partition.";
+    CONSUMER_LAG_RECORDS Gauge "radstream_consumer_lag_records" "Records behind the end of the partition; labels topic, partition.";
+    PARTITION_LAST_PROGRESS_TIMESTAMP_SECONDS Gauge "radstream_partition_last_progress_timestamp_seconds" "Unix time of the last commit; labels topic, partition.";
+    OUTCOMES_TOTAL Counter "radstream_outcomes_total" "Committed outcomes of reports; label outcome.";
+    PARSE_FAILURES_TOTAL Counter "radstream_parse_failures_total" "Committed dead letters of decode; label class.";
+    TEXT_TRUNCATED_TOTAL Counter "radstream_text_truncated_total" "Reports longer than the model reads.";
+    WARNINGS_TOTAL Counter "radstream_warnings_total" "Recoverable oddities of the input; label warning.";
+    MEMORY_BUDGET_BYTES Gauge "radstream_memory_budget_bytes" "The configured byte budget.";
+    MEMORY_USED_BYTES Gauge "radstream_memory_used_bytes" "Bytes charged to the budget: fetched and not yet committed.";
+    BACKPRESSURE_SECONDS_TOTAL Counter "radstream_backpressure_seconds_total" "Time with partitions paused because the budget was full.";
+    QUEUE_RECORDS Gauge "radstream_queue_records" "Reports waiting; label stage.";
+    QUEUE_WAIT_SECONDS Histogram "radstream_queue_wait_seconds" "Time from being queued for the student to its batch; label stage.";
+    BATCH_RECORDS Histogram "radstream_batch_records" "Reports in a micro-batch.";
+    BATCH_TOKENS Histogram "radstream_batch_tokens" "Padded tokens in a micro-batch.";
+    BATCH_PADDING_RATIO Histogram "radstream_batch_padding_ratio" "Share of a micro-batch that is padding, 0 to 1.";
+    INFERENCE_DURATION_SECONDS Histogram "radstream_inference_duration_seconds" "Time of one session run.";
+    TOKENS_TOTAL Counter "radstream_tokens_total" "Real tokens labelled.";
+    FINDINGS_TOTAL Counter "radstream_findings_total" "Committed findings; labels observation, status.";
+    DECISIONS_TOTAL Counter "radstream_decisions_total" "Routing decisions; labels route, reason.";
+    TRANSACTIONS_TOTAL Counter "radstream_transactions_total" "Attempts to publish and commit; label outcome.";
+    TRANSACTION_DURATION_SECONDS Histogram "radstream_transaction_duration_seconds" "Time of one attempt.";
+    TRANSACTION_RECORDS Histogram "radstream_transaction_records" "Input records settled by one transaction.";
+    PRODUCER_RESTARTS_TOTAL Counter "radstream_producer_restarts_total" "Producers retired; label reason.";
+    OUTPUT_RECORDS_TOTAL Counter "radstream_output_records_total" "Records published and committed; label topic.";
+    DEAD_LETTERS_TOTAL Counter "radstream_dead_letters_total" "Dead letters published and committed; label class.";
+    REBALANCES_TOTAL Counter "radstream_rebalances_total" "Changes of the assignment; label kind.";
+    END_TO_END_LATENCY_SECONDS Histogram "radstream_end_to_end_latency_seconds" "From the input record's timestamp to the commit of its outcome; label stage.";
+}
+
+/// Latency buckets, seconds.
+pub const LATENCY_BUCKETS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Size buckets: powers of two.
+pub const SIZE_BUCKETS: &[f64] = &[
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0,
+    16384.0, 32768.0, 65536.0,
+];
+/// Ratio buckets.
+pub const RATIO_BUCKETS: &[f64] = &[0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_prometheus_rules() {
+        for (name, kind, help) in ALL {
+            assert!(name.starts_with("radstream_"), "{name}");
+            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+            let unit = name.trim_end_matches("_total").rsplit('_').next();
+            assert!(!matches!(unit, Some("ms" | "us" | "millis" | "kb")), "{name}: base units");
+            assert!(help.ends_with('.'), "{name}");
+        }
+    }
+
+    /// The table of docs/METRICS.md, line by line: whoever changes a name changes it there, where
+    /// the people who graph it will see it.
+    #[test]
+    fn the_documented_table_is_the_golden_list() {
+        let documented = include_str!("../../docs/METRICS.md");
+        let rows: Vec<&str> = documented.lines().filter(|line| line.starts_with("| `")).collect();
+        let expected: Vec<String> = ALL
+            .iter()
+            .map(|(name, kind, help)| {
+                format!("| `{name}` | {} | {help} |", format!("{kind:?}").to_lowercase())
+            })
+            .collect();
+        assert_eq!(rows, expected);
+    }
+}
