@@ -191,7 +191,7 @@ pub fn decide_admitting(
 
 /// The most probable status; the first in model order among equals. A row without a usable number
 /// gives confidence 0, which any threshold above 0 doubts.
-fn choose(row: &[f32; STATUSES]) -> (FindingStatus, f32) {
+pub(crate) fn choose(row: &[f32; STATUSES]) -> (FindingStatus, f32) {
     let mut best = (FindingStatus::NotMentioned, 0.0);
     for (status, &probability) in FindingStatus::ALL.into_iter().zip(row) {
         if probability > best.1 {

@@ -17,7 +17,8 @@ use crate::telemetry::totals::Outcome;
 
 use super::engine::Score;
 use super::flight::{Finished, Part};
-use super::prepare::{Task, class_of, dead_letter, source};
+use super::letters::{Failure, Letters};
+use super::prepare::{Task, source};
 use super::stop::{Mode, Stop};
 use super::unix_ms;
 
@@ -31,8 +32,8 @@ pub struct Labeling {
     pub admission: f64,
     /// Who labels.
     pub model: ModelIdentity,
-    /// Same partition for a dead letter as its record.
-    pub dead_letters_by_partition: bool,
+    /// Makes dead letters.
+    pub letters: Letters,
     /// Brake.
     pub pace: Pace,
 }
@@ -105,19 +106,20 @@ impl Labeling {
 
     /// A report's scores become its outcome and messages.
     fn settle(&self, task: Task, scored: Result<Scored, Option<StudentError>>) -> Option<Finished> {
+        let letter = |failure| self.letters.part(&task.flight.record, task.part, failure);
         let part = match scored {
             Ok(scored) => {
                 let labelled = AssertUnwindSafe(|| self.labelled(&task, &scored));
                 match std::panic::catch_unwind(labelled) {
                     Ok(Ok(part)) => part,
-                    Ok(Err(error)) => self.dead_letter(&task, "publish", class_of(&error)),
-                    Err(_) => self.dead_letter(&task, "publish", "panic"),
+                    Ok(Err(error)) => letter(Failure::of_encoding(&error)),
+                    Err(_) => letter(Failure::at("publish", "panic")),
                 }
             }
             Err(error) => {
                 let problem = error.map_or_else(String::new, |error| error.to_string());
                 tracing::warn!(problem, "the student failed on a report; it becomes a dead letter");
-                self.dead_letter(&task, "label", "model")
+                letter(Failure::at("label", "model"))
             }
         };
         task.flight.complete(task.part, part)
@@ -168,21 +170,6 @@ impl Labeling {
             ..Outcome::plain("labelled")
         };
         Ok(Part { outcome, outgoing: std::iter::once(findings).chain(escalation).collect() })
-    }
-
-    fn dead_letter(&self, task: &Task, stage: &'static str, class: &'static str) -> Part {
-        let record = &task.flight.record;
-        let mut outgoing = dead_letter(&self.publisher, record, task.part, (stage, class, ""));
-        outgoing.partition =
-            self.dead_letters_by_partition.then_some(record.ticket.partition.partition);
-        Part {
-            outcome: Outcome {
-                dead_letter: Some(class),
-                stage: Some(stage),
-                ..Outcome::plain("dead_letter")
-            },
-            outgoing: vec![outgoing],
-        }
     }
 }
 

@@ -35,6 +35,7 @@ pub mod budget;
 pub mod engine;
 pub mod flight;
 pub mod label;
+pub mod letters;
 pub mod poll;
 pub mod prepare;
 pub mod settle;
@@ -45,6 +46,7 @@ use budget::Budget;
 use engine::Engine;
 use flight::Finished;
 use label::{Labeling, Pace};
+use letters::Letters;
 use poll::Poller;
 use prepare::{Prepared, Preparer, Task};
 use settle::{Assignments, CommitLimits, Settler, TopicNames};
@@ -189,12 +191,16 @@ pub fn run(
         totals: Arc::clone(totals),
         health: Arc::clone(health),
     };
+    let letters = Letters {
+        publisher: Arc::clone(&options.publisher),
+        by_partition: options.dead_letters_by_partition,
+    };
     let labeling = Labeling {
         publisher: Arc::clone(&options.publisher),
         policy: options.policy,
         admission: options.admission,
         model: options.model,
-        dead_letters_by_partition: options.dead_letters_by_partition,
+        letters: letters.clone(),
         pace: Pace::new(options.max_reports_per_second),
     };
     let poller = Poller {
@@ -237,7 +243,7 @@ pub fn run(
                 decode: options.decode.clone(),
                 extract: options.extract.clone(),
                 publisher: Arc::clone(&options.publisher),
-                dead_letters_by_partition: options.dead_letters_by_partition,
+                letters: letters.clone(),
                 encoder,
             };
             let (chunks, tasks, finished) =

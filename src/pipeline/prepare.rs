@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::broker::Record;
 use crate::decode::{DecodeOptions, Decoded, Rejection, decode};
 use crate::extract::{ExtractPolicy, Extracted, ProcedureClass, classify, extract};
-use crate::publish::{EncodeError, Outgoing, Publisher, Source};
+use crate::publish::{Publisher, Source};
 use crate::report::{Intent, Report, ReportText, Skip};
 use crate::student::Encoding;
 use crate::telemetry::totals::Outcome;
@@ -15,6 +15,7 @@ use crate::telemetry::totals::Outcome;
 use super::budget::Budget;
 use super::engine::Encode;
 use super::flight::{Finished, Flight, Part};
+use super::letters::{Failure, Letters};
 use super::unix_ms;
 
 /// One report that waits for the student.
@@ -69,8 +70,8 @@ pub struct Preparer {
     pub extract: ExtractPolicy,
     /// Makes the messages of outcomes without labels.
     pub publisher: Arc<Publisher>,
-    /// Same partition for a dead letter as its record, when the topics have equally many.
-    pub dead_letters_by_partition: bool,
+    /// Makes dead letters.
+    pub letters: Letters,
     /// Token ids.
     pub encoder: Box<dyn Encode>,
 }
@@ -93,7 +94,8 @@ impl Preparer {
                     let encoded =
                         std::panic::catch_unwind(AssertUnwindSafe(|| self.encoder.encode(&text)));
                     let Ok(encoding) = encoded else {
-                        let letter = self.dead_letter(&flight.record, part, "label", "panic", "");
+                        let letter =
+                            self.letters.part(&flight.record, part, Failure::at("label", "panic"));
                         if let Some(finished) = flight.complete(part, letter) {
                             return Prepared::Finished(finished);
                         }
@@ -138,7 +140,11 @@ impl Preparer {
                 .collect::<Vec<_>>()
         }));
         let Ok(decoded) = decoded else {
-            return vec![Step::Settled(self.dead_letter(record, 0, "decode", "panic", ""))];
+            return vec![Step::Settled(self.letters.part(
+                record,
+                0,
+                Failure::at("decode", "panic"),
+            ))];
         };
         let mut lettered = false;
         let steps = (0..).zip(decoded).map(|(part, read)| {
@@ -163,13 +169,11 @@ impl Preparer {
                 Step::Settled(Part { outcome: Outcome::plain(skip.name()), outgoing: Vec::new() })
             }
             Read::Report(report, None) => Step::Settled(self.textless(record, part, &report)),
-            Read::Rejected(rejection) => Step::Settled(self.dead_letter(
-                record,
-                part,
-                "decode",
-                rejection.class.name(),
-                &rejection.location,
-            )),
+            Read::Rejected(rejection) => {
+                let (class, location) = (rejection.class.name(), rejection.location.as_str());
+                let failure = Failure { stage: "decode", class, location };
+                Step::Settled(self.letters.part(record, part, failure))
+            }
         }
     }
 
@@ -184,29 +188,7 @@ impl Preparer {
                 outcome: Outcome { warnings: report.warnings.clone(), ..Outcome::plain(name) },
                 outgoing: vec![outgoing],
             },
-            Err(error) => self.dead_letter(record, part, "publish", class_of(&error), ""),
-        }
-    }
-
-    /// The record as a dead letter.
-    pub fn dead_letter(
-        &self,
-        record: &Record,
-        part: u32,
-        stage: &'static str,
-        class: &'static str,
-        location: &str,
-    ) -> Part {
-        let place = self.dead_letters_by_partition.then_some(record.ticket.partition.partition);
-        let mut outgoing = dead_letter(&self.publisher, record, part, (stage, class, location));
-        outgoing.partition = place;
-        Part {
-            outcome: Outcome {
-                dead_letter: Some(class),
-                stage: Some(stage),
-                ..Outcome::plain("dead_letter")
-            },
-            outgoing: vec![outgoing],
+            Err(error) => self.letters.part(record, part, Failure::of_encoding(&error)),
         }
     }
 }
@@ -216,32 +198,6 @@ enum Read {
     Report(Box<Report>, Option<Extracted>),
     Skipped(Skip),
     Rejected(Rejection),
-}
-
-/// A dead letter for (stage, class, location).
-pub fn dead_letter(
-    publisher: &Publisher,
-    record: &Record,
-    part: u32,
-    (stage, class, location): (&str, &str, &str),
-) -> Outgoing {
-    publisher.dead_letter(
-        &source(record, part),
-        record.key.as_deref(),
-        record.payload.as_deref(),
-        stage,
-        class,
-        location,
-        unix_ms(),
-    )
-}
-
-/// Dead-letter class of an encode error.
-pub const fn class_of(error: &EncodeError) -> &'static str {
-    match error {
-        EncodeError::TooLarge { .. } => "oversize",
-        _ => "avro",
-    }
 }
 
 /// A stand-in for a token count, for labellers that read text: about four characters a token.
@@ -257,11 +213,12 @@ mod tests {
     use crate::publish::{PublishSettings, Topic};
 
     fn preparer() -> Preparer {
+        let publisher = Arc::new(Publisher::new(PublishSettings::default()));
         Preparer {
             decode: DecodeOptions::default(),
             extract: ExtractPolicy::default(),
-            publisher: Arc::new(Publisher::new(PublishSettings::default())),
-            dead_letters_by_partition: true,
+            letters: Letters { publisher: Arc::clone(&publisher), by_partition: true },
+            publisher,
             encoder: Engine::rules(1, 1).encoders.remove(0),
         }
     }

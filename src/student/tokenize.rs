@@ -35,7 +35,7 @@ impl Encoder {
     ///
     /// # Errors
     /// The library's reason, when the file is no tokenizer.
-    pub(super) fn new(json: &[u8], max_tokens: usize) -> Result<Self, String> {
+    pub fn new(json: &[u8], max_tokens: usize) -> Result<Self, String> {
         let mut tokenizer = Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| error.to_string())?;

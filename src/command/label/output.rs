@@ -8,9 +8,10 @@ use serde::ser::{SerializeMap, Serializer};
 use super::OutputFormat;
 use crate::publish::ModelIdentity;
 use crate::report::{
-    Evidence, FindingStatus, Labels, NO_FINDING, OBSERVATIONS, Observation, ReportText, STATUSES,
-    Scored, no_finding,
+    Evidence, FindingStatus, Labels, NO_FINDING, OBSERVATIONS, Observation, ReportText, Scored,
+    no_finding,
 };
+use crate::route::choose;
 
 /// Outcome of a report that was labelled.
 const LABELLED: &str = "labelled";
@@ -120,17 +121,6 @@ impl Cells {
             no_finding: (derived, no_finding_confidence(derived, scored)),
         }
     }
-}
-
-/// The most probable status and its probability.
-fn choose(row: &[f32; STATUSES]) -> (FindingStatus, f32) {
-    let mut best = (FindingStatus::NotMentioned, f32::NEG_INFINITY);
-    for (status, &probability) in FindingStatus::ALL.into_iter().zip(row) {
-        if probability > best.1 {
-            best = (status, probability);
-        }
-    }
-    best
 }
 
 /// No Finding is no more certain than the cell it hangs on: where it is positive, the cell most

@@ -1,0 +1,554 @@
+//! How much of the student's bare speed is left when everything around it runs too.
+//!
+//! In one process and one run, by turns: a bare loop of `Session::run` over prepared batches, and
+//! the whole of stage label between an input topic and its committed offsets, on an embedded broker.
+//! The same reports, the same sessions, the same length buckets and token budget. What is gated is
+//! the ratio of the two, the median over the rounds; both absolute figures go with the machine.
+//!
+//! `cargo bench --profile release --bench end_to_end -- --reports 6000 --rounds 5`; needs
+//! `models/default` and ONNX Runtime. The embedded broker is librdkafka's mock cluster: real clients
+//! over real TCP, but its transactions are a facade, so delivery is at least once; and it computes
+//! in this process, on cores that the pipeline would otherwise have.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may panic")]
+#![allow(clippy::cast_precision_loss, reason = "counts are small")]
+
+mod workload;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use radstream::broker::auth::Authenticator;
+use radstream::command::assemble::{self, Loaded};
+use radstream::config::{Guarantee, Settings};
+use radstream::demo::generator::DemoMessage;
+use radstream::pipeline::engine::{Encode, Engine, Score};
+use radstream::pipeline::prepare::Task;
+use radstream::pipeline::stop::{Mode, Stop};
+use radstream::pipeline::{self};
+use radstream::publish::Framing;
+use radstream::report::{ReportText, Scored};
+use radstream::student::{Batch, Encoder, Encoding, Session, Student, StudentError};
+use radstream::telemetry;
+use radstream::telemetry::health::Health;
+use radstream::telemetry::totals::Totals;
+use rdkafka::ClientConfig;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+
+/// Share of its cores' time that a bare run must get for its wall clock to mean something.
+const QUIET: f64 = 0.9;
+/// The median ratio that must be reached.
+const FLOOR: f64 = 0.80;
+/// The median ratio that is wanted.
+const GOAL: f64 = 0.93;
+/// Longest wait for the group, or for the last commit.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Stage label, end to end, against a bare loop over the same batches.
+#[derive(Parser)]
+struct Args {
+    /// Reports in a round.
+    #[arg(long, default_value_t = 5000)]
+    reports: usize,
+    /// Rounds, each of one bare and one end-to-end run.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Sessions; 0 is one per core.
+    #[arg(long, default_value_t = 0)]
+    sessions: usize,
+    /// Padded tokens in one batch at most; 0 is the student's default.
+    #[arg(long, default_value_t = 0)]
+    batch_tokens: usize,
+    /// Partitions of every topic: the mock keeps 5 MiB of each, and all reports must stay.
+    #[arg(long, default_value_t = 16)]
+    partitions: i32,
+    /// Of cargo.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    telemetry::start_logging(telemetry::LogFormat::Human, "error").unwrap();
+    // The recorder that `run` installs: counting is part of the work.
+    let _metrics = telemetry::start_metrics().unwrap();
+    let mut bench = Bench::new(&args);
+    bench.introduce();
+    let mut ratio = bench.measure();
+    if ratio < FLOOR {
+        say(&format!("below {FLOOR}: once more, in case something else ran meanwhile"));
+        ratio = bench.measure();
+    }
+    if ratio < FLOOR {
+        say(&format!(
+            "FAILED: end to end is {ratio:.3} of the bare loop, at least {FLOOR} is asked"
+        ));
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// What one run of either kind gave.
+#[derive(Clone, Default)]
+struct Figures {
+    seconds: f64,
+    reports: usize,
+    batches: u64,
+    /// Tokens computed, padding included.
+    padded: u64,
+    /// Time inside `Session::run`, summed over sessions.
+    busy: f64,
+    /// Processor time by thread name, seconds (Linux only).
+    cpu: BTreeMap<String, f64>,
+}
+
+impl Figures {
+    fn rate(&self) -> f64 {
+        self.reports as f64 / self.seconds
+    }
+
+    fn cpu_per_report(&self) -> f64 {
+        1e6 * self.cpu.values().sum::<f64>() / self.reports as f64
+    }
+}
+
+/// Counts of what sessions do.
+#[derive(Default)]
+struct Tally {
+    batches: AtomicU64,
+    padded: AtomicU64,
+    busy_nanos: AtomicU64,
+}
+
+impl Tally {
+    fn count(&self, rows: usize, bucket: usize, time: Duration) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.padded.fetch_add((rows * bucket) as u64, Ordering::Relaxed);
+        self.busy_nanos.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    fn figures(&self, reports: usize, seconds: f64, cpu: BTreeMap<String, f64>) -> Figures {
+        Figures {
+            seconds,
+            reports,
+            batches: self.batches.load(Ordering::Relaxed),
+            padded: self.padded.load(Ordering::Relaxed),
+            busy: self.busy_nanos.load(Ordering::Relaxed) as f64 / 1e9,
+            cpu,
+        }
+    }
+}
+
+/// A session on loan to a pipeline; it comes home when the pipeline ends.
+struct Lent {
+    session: Option<Session>,
+    home: Sender<Session>,
+    tally: Arc<Tally>,
+}
+
+impl Score for Lent {
+    fn score(&mut self, batch: &[Task], bucket: usize) -> Result<Vec<Scored>, StudentError> {
+        let started = Instant::now();
+        let session = self.session.as_mut().unwrap();
+        let scored = Score::score(session, batch, bucket);
+        self.tally.count(batch.len(), bucket, started.elapsed());
+        scored
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.home.send(self.session.take().unwrap()).ok();
+    }
+}
+
+/// An encoder that notes when its first report came: the first fetch is behind us then.
+struct Stamped {
+    encoder: Encoder,
+    first: Arc<OnceLock<Instant>>,
+}
+
+impl Encode for Stamped {
+    fn encode(&mut self, text: &ReportText) -> Option<Encoding> {
+        self.first.get_or_init(Instant::now);
+        Some(self.encoder.encode(text))
+    }
+}
+
+struct Bench {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+    settings: Settings,
+    student: Student,
+    sessions: (Sender<Session>, Receiver<Session>),
+    session_count: usize,
+    encodings: Vec<Encoding>,
+    reports: usize,
+    rounds: usize,
+    groups: AtomicUsize,
+}
+
+impl Bench {
+    fn new(args: &Args) -> Self {
+        let mut settings = Settings::default();
+        settings.student.model = "models/default".into();
+        settings.student.sessions = args.sessions;
+        settings.student.batch_tokens = args.batch_tokens;
+        settings.kafka.static_membership = false;
+        settings.topics.partitions = args.partitions;
+        settings.delivery.guarantee = Guarantee::AtLeastOnce;
+        let mut student = Student::load(&assemble::student_options(&settings))
+            .unwrap_or_else(|error| panic!("{error}"));
+
+        let cluster = MockCluster::new(1).unwrap();
+        settings.kafka.bootstrap_servers = cluster.bootstrap_servers();
+        for topic in assemble::stage_topics(&settings) {
+            cluster.create_topic(&topic, args.partitions, 1).unwrap();
+        }
+        let messages = workload::reports(args.reports);
+        produce(&settings, &messages);
+
+        let mut preparer = Reader { settings: &settings, encoder: student.encoder() };
+        let encodings: Vec<_> = messages.iter().map(|message| preparer.read(message)).collect();
+        let taken = student.take_sessions();
+        let session_count = taken.len();
+        let sessions = bounded(session_count);
+        taken.into_iter().for_each(|session| sessions.0.send(session).unwrap());
+        Self {
+            cluster,
+            settings,
+            student,
+            sessions,
+            session_count,
+            encodings,
+            reports: args.reports,
+            rounds: args.rounds.max(1),
+            groups: AtomicUsize::new(0),
+        }
+    }
+
+    fn tokens(&self) -> usize {
+        self.encodings.iter().map(Encoding::len).sum()
+    }
+
+    fn introduce(&self) {
+        let model = self.student.identity();
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let mean = self.tokens() as f64 / self.reports as f64;
+        say(&format!("processor         {}, {cores} cores", processor()));
+        say(&format!("model             {} {}", model.name, model.version));
+        say(&format!(
+            "workload          {} generated chest reports a round, {mean:.1} tokens each, {} sessions, \
+             {} padded tokens a batch",
+            self.reports,
+            self.session_count,
+            self.student.batch_tokens()
+        ));
+        say(&format!(
+            "broker            embedded (librdkafka's mock, in this process, {} topics of {} \
+             partitions at {}): at least once",
+            assemble::stage_topics(&self.settings).len(),
+            self.settings.topics.partitions,
+            self.cluster.bootstrap_servers()
+        ));
+        say(&format!("load before       {}\n", load_average()));
+    }
+
+    /// One unmeasured round, then the rounds; the median ratio.
+    fn measure(&mut self) -> f64 {
+        self.bare();
+        self.end_to_end();
+        let (mut bare, mut whole) = (Vec::new(), Vec::new());
+        say("round   bare reports/s   end to end reports/s   ratio");
+        for round in 1..=self.rounds {
+            bare.push(self.bare());
+            whole.push(self.end_to_end());
+            let (b, e) = (bare[round - 1].rate(), whole[round - 1].rate());
+            say(&format!("{round:>5}{b:>17.0}{e:>23.0}{:>8.3}", e / b));
+        }
+        self.conclude(&bare, &whole)
+    }
+
+    fn conclude(&self, bare: &[Figures], whole: &[Figures]) -> f64 {
+        let tokens = self.tokens() as f64;
+        say("");
+        for (name, runs) in [("bare", bare), ("end to end", whole)] {
+            let [median, least, most] = spread(runs.iter().map(Figures::rate));
+            let padded = middle(runs, |run| run.padded as f64);
+            let batches = middle(runs, |run| run.batches as f64);
+            let busy = middle(runs, |run| run.busy / run.seconds / self.session_count as f64);
+            say(&format!(
+                "{name:<12}{median:>6.0} reports/s ({least:.0} to {most:.0})   {:>7.0} real tokens/s   \
+                 padding {:>4.1} %   {:.1} reports a batch   sessions busy {:.1} %",
+                median * tokens / self.reports as f64,
+                100.0 * (1.0 - tokens / padded),
+                self.reports as f64 / batches,
+                100.0 * busy,
+            ));
+        }
+        let by_time = self.explain(bare, whole);
+        let ratios = bare.iter().zip(whole).map(|(bare, whole)| whole.rate() / bare.rate());
+        let [ratio, least, most] = spread(ratios);
+        let cores = thread::available_parallelism().map_or(1, usize::from).min(self.session_count);
+        let got = middle(bare, |run| run.cpu.values().sum::<f64>() / run.seconds / cores as f64);
+        say(&format!(
+            "\nratio       {ratio:.3} ({least:.3} to {most:.3}); at least {FLOOR}, goal {GOAL}   load \
+             now {}",
+            load_average()
+        ));
+        if got >= QUIET || !by_time.is_finite() {
+            return ratio;
+        }
+        // More threads get a larger share of a crowded machine: the ratio flatters.
+        say(&format!(
+            "other work left the bare loop {:.0} % of its cores: judged by the smaller of this ratio \
+             and that of processor time",
+            100.0 * got
+        ));
+        ratio.min(by_time)
+    }
+
+    /// Where processor time goes: on a machine whose cores are all busy, this is the ratio's reason.
+    fn explain(&self, bare: &[Figures], whole: &[Figures]) -> f64 {
+        let by_time =
+            middle(bare, Figures::cpu_per_report) / middle(whole, Figures::cpu_per_report);
+        if !by_time.is_finite() {
+            return by_time;
+        }
+        say(&format!(
+            "\nprocessor time a report, us: bare {:.0}, end to end {:.0} (ratio {by_time:.3}), of which",
+            middle(bare, Figures::cpu_per_report),
+            middle(whole, Figures::cpu_per_report),
+        ));
+        let names: std::collections::BTreeSet<&String> =
+            whole.iter().flat_map(|run| run.cpu.keys()).collect();
+        let mut rows: Vec<(f64, &String)> = names
+            .into_iter()
+            .map(|name| {
+                let time = |run: &Figures| run.cpu.get(name).copied().unwrap_or(0.0);
+                (middle(whole, |run| 1e6 * time(run) / run.reports as f64), name)
+            })
+            .collect();
+        rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+        for (micros, name) in rows.into_iter().filter(|(micros, _)| *micros >= 0.5) {
+            say(&format!("{micros:>10.1}  {name}"));
+        }
+        by_time
+    }
+
+    /// The bare loop: as many threads as sessions, each taking the next batch.
+    fn bare(&self) -> Figures {
+        let now = Instant::now();
+        let mut buckets = self.student.buckets(Duration::MAX);
+        for encoding in &self.encodings {
+            buckets.push(encoding, encoding.len(), now);
+        }
+        let batches: Vec<Batch<&Encoding>> = std::iter::from_fn(|| buckets.pop(now)).collect();
+        let (next, tally) = (AtomicUsize::new(0), Tally::default());
+        let (home, out) = &self.sessions;
+        let started = Instant::now();
+        let cpu: Vec<f64> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..self.session_count)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut session = out.recv().unwrap();
+                        while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                            let started = Instant::now();
+                            session.run(&batch.items, batch.bucket).unwrap();
+                            tally.count(batch.items.len(), batch.bucket, started.elapsed());
+                        }
+                        home.send(session).unwrap();
+                        cpu_of("/proc/thread-self").unwrap_or(f64::NAN)
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let cpu = BTreeMap::from([(String::from("bare"), cpu.iter().sum())]);
+        tally.figures(self.reports, started.elapsed().as_secs_f64(), cpu)
+    }
+
+    /// Stage label with a group of its own, from its first fetch to its last commit. Joining the
+    /// group (three seconds on the mock) and leaving it are not counted.
+    fn end_to_end(&self) -> Figures {
+        let mut settings = self.settings.clone();
+        let group = self.groups.fetch_add(1, Ordering::Relaxed);
+        settings.kafka.group = format!("bench-{group}");
+        let (first, tally) = (Arc::new(OnceLock::new()), Arc::new(Tally::default()));
+        let loaded = self.lend(&settings, &first, &tally);
+        let topics = assemble::stage_topics(&settings);
+        let counts = topics
+            .into_iter()
+            .map(|topic| (topic, self.settings.topics.partitions.unsigned_abs() as usize))
+            .collect();
+        let auth = Authenticator::from_settings(&settings);
+        let options =
+            assemble::stage_options(&settings, auth, &loaded, Framing::SingleObject, &counts, None);
+        let stop = Stop::default();
+        let health = Arc::new(Health::new(Duration::from_secs(60)));
+        let totals = Arc::new(Totals::default());
+        thread::scope(|scope| {
+            let stage = thread::Builder::new().name(String::from("stage"));
+            let run = || pipeline::run(options, loaded.engine, &stop, &health, &totals);
+            let stage = stage.spawn_scoped(scope, run).unwrap();
+            let mut before = threads();
+            let wait = Instant::now();
+            let started = loop {
+                if let Some(started) = first.get() {
+                    break *started;
+                }
+                before = threads();
+                check(wait, &stop);
+            };
+            while totals.records() < self.reports as u64 {
+                check(wait, &stop);
+            }
+            let seconds = started.elapsed().as_secs_f64();
+            let cpu = by_name(&before, &threads());
+            stop.request(Mode::Finish);
+            stage.join().unwrap().unwrap_or_else(|error| panic!("{error}"));
+            let labelled = totals.snapshot().labelled();
+            assert_eq!(labelled, self.reports as u64, "every message is a report to label");
+            tally.figures(self.reports, seconds, cpu)
+        })
+    }
+
+    fn lend(
+        &self,
+        settings: &Settings,
+        first: &Arc<OnceLock<Instant>>,
+        tally: &Arc<Tally>,
+    ) -> Loaded {
+        let encoders = (0..settings.intake.decode_threads).map(|_| {
+            let encoder = self.student.encoder();
+            Box::new(Stamped { encoder, first: Arc::clone(first) }) as Box<dyn Encode>
+        });
+        let sessions = (0..self.session_count).map(|_| {
+            let session = self.sessions.1.recv().unwrap();
+            let (home, tally) = (self.sessions.0.clone(), Arc::clone(tally));
+            Box::new(Lent { session: Some(session), home, tally }) as Box<dyn Score>
+        });
+        Loaded {
+            engine: Engine {
+                encoders: encoders.collect(),
+                sessions: sessions.collect(),
+                buckets: self.student.manifest().length_buckets.clone(),
+                batch_tokens: self.student.batch_tokens(),
+            },
+            model: self.student.identity().clone(),
+            thresholds: *self.student.thresholds(),
+            doubtful_share: self.student.manifest().calibration["reports_escalated"].as_f64(),
+        }
+    }
+}
+
+/// A message as the pipeline's decode thread reads it.
+struct Reader<'a> {
+    settings: &'a Settings,
+    encoder: Encoder,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, message: &DemoMessage) -> Encoding {
+        use radstream::decode::{Decoded, decode};
+        use radstream::extract::{Extracted, extract};
+        let mut decoded = decode(&message.payload, &self.settings.intake.decode_options());
+        let Some(Decoded::Report(mut report)) = decoded.pop() else { panic!("no report") };
+        match extract(&mut report, &assemble::extract_policy(self.settings)) {
+            Extracted::Text(text) => self.encoder.encode(&text),
+            Extracted::Skipped(skip) => panic!("a report of the workload is {}", skip.name()),
+        }
+    }
+}
+
+/// Puts the messages on the input topic.
+fn produce(settings: &Settings, messages: &[DemoMessage]) {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", &settings.kafka.bootstrap_servers);
+    client.set("queue.buffering.max.messages", "1000000");
+    let producer: ThreadedProducer<DefaultProducerContext> = client.create().unwrap();
+    for message in messages {
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&settings.topics.reports[0]);
+        record.key = message.key.as_deref();
+        record.payload = Some(&message.payload);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+}
+
+/// A moment's pause; panics when the stage failed or nothing comes of it.
+fn check(since: Instant, stop: &Stop) {
+    assert!(stop.mode() == Mode::Run, "the stage ended: {:?}", stop.take_failure());
+    assert!(since.elapsed() < PATIENCE, "not done within {PATIENCE:?}");
+    thread::park_timeout(Duration::from_millis(5));
+}
+
+/// Processor time of every thread of this process but the one that measures, by id: name and
+/// seconds. Linux only.
+fn threads() -> BTreeMap<String, (String, f64)> {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return BTreeMap::new() };
+    let main = std::process::id().to_string();
+    let read = |task: io::Result<std::fs::DirEntry>| {
+        let task = task.ok().filter(|task| *task.file_name() != *main)?;
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        let seconds = cpu_of(task.path().to_str()?)?;
+        Some((task.file_name().to_str()?.to_owned(), (name.trim_end().to_owned(), seconds)))
+    };
+    tasks.filter_map(read).collect()
+}
+
+fn by_name(
+    before: &BTreeMap<String, (String, f64)>,
+    after: &BTreeMap<String, (String, f64)>,
+) -> BTreeMap<String, f64> {
+    let mut sums = BTreeMap::new();
+    for (id, (name, seconds)) in after {
+        let then = before.get(id).map_or(0.0, |(_, seconds)| *seconds);
+        *sums.entry(name.clone()).or_insert(0.0) += seconds - then;
+    }
+    sums
+}
+
+/// Processor time of a thread so far, seconds.
+fn cpu_of(task: &str) -> Option<f64> {
+    let times = std::fs::read_to_string(format!("{task}/schedstat")).ok()?;
+    let nanos: u64 = times.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanos).as_secs_f64())
+}
+
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = info.lines().find_map(|line| line.strip_prefix("model name"));
+    line.map_or_else(
+        || String::from("unknown"),
+        |line| line.trim_start_matches([' ', '\t', ':']).to_owned(),
+    )
+}
+
+fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// Median, least and most.
+fn spread(values: impl Iterator<Item = f64>) -> [f64; 3] {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    [values[values.len() / 2], values[0], values[values.len() - 1]]
+}
+
+fn middle(runs: &[Figures], value: impl Fn(&Figures) -> f64) -> f64 {
+    spread(runs.iter().map(value))[0]
+}
+
+fn say(line: &str) {
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{line}").unwrap();
+}
