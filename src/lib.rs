@@ -16,6 +16,7 @@
 //! * [`publish`] — decisions to Avro records and dead letters.
 //! * [`broker`] — Kafka: consumer, ledger of finished records, transactions.
 //! * [`pipeline`] — stage label: the threads between them. The only place that makes threads.
+//! * [`evaluate`] — how good are labels: CheXbert's tasks, intervals, calibration, routing.
 //! * [`config`], [`telemetry`] — settings; logs, metrics, health.
 //! * [`command`], [`demo`] — what the binary offers.
 //!
@@ -31,5 +32,6 @@ pub mod broker;
 pub mod pipeline;
 pub mod config;
 pub mod telemetry;
+pub mod evaluate;
 pub mod command;
 pub mod demo;

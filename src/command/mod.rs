@@ -15,6 +15,7 @@ use crate::student::{OnnxLabeler, Student, StudentOptions, runtime};
 pub mod assemble;
 pub mod check;
 pub mod demo;
+pub mod evaluate;
 pub mod exit;
 pub mod label;
 pub mod run;
@@ -32,6 +33,7 @@ use label::{LabelArgs, LabelerChoice};
 Examples:
   radstream demo                                   see it work, nothing to set up
   radstream label report.txt                       label files, no Kafka
+  radstream evaluate --gold gold.jsonl             how good are the labels?
   radstream check --config radstream.toml          is everything right?
   radstream topics create --config radstream.toml
   radstream run --config radstream.toml
@@ -54,6 +56,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Label reports from files or standard input, without Kafka.
     Label(LabelArgs),
+    /// Judge a labeller against reference labels.
+    Evaluate(evaluate::EvaluateArgs),
     /// Check a configuration and what it names.
     Check(CheckArgs),
     /// Work with the topics.
@@ -114,6 +118,9 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &mut stderr),
         Command::Demo(args) => demo::run(&args, &mut stdout, &mut stderr),
         Command::Label(args) => label(&args),
+        Command::Evaluate(args) => {
+            evaluate::run(&args, &mut io::stdin().lock(), &mut stdout, &mut stderr)
+        }
         Command::Check(args) => {
             let local = check::LocalChecks { runtime: &onnx_runtime, model: &model };
             let environment = config::process_environment();
