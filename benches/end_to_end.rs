@@ -13,35 +13,36 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may panic")]
 #![allow(clippy::cast_precision_loss, reason = "counts are small")]
 
+mod feed;
+mod loan;
+mod machine;
 mod workload;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use feed::{Reader, produce};
+use loan::{Figures, Lent, Stamped, Tally};
 use radstream::broker::auth::Authenticator;
 use radstream::command::assemble::{self, Loaded};
 use radstream::config::{Guarantee, Settings};
-use radstream::demo::generator::DemoMessage;
+use radstream::pipeline;
 use radstream::pipeline::engine::{Encode, Engine, Score};
-use radstream::pipeline::prepare::Task;
 use radstream::pipeline::stop::{Mode, Stop};
-use radstream::pipeline::{self};
 use radstream::publish::Framing;
-use radstream::report::{ReportText, Scored};
-use radstream::student::{Batch, Encoder, Encoding, Session, Student, StudentError};
+use radstream::student::{Batch, Encoding, Session, Student};
 use radstream::telemetry;
 use radstream::telemetry::health::Health;
 use radstream::telemetry::totals::Totals;
-use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+use rdkafka::producer::DefaultProducerContext;
 
 /// Share of its cores' time that a bare run must get for its wall clock to mean something.
 const QUIET: f64 = 0.9;
@@ -94,93 +95,6 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
-}
-
-/// What one run of either kind gave.
-#[derive(Clone, Default)]
-struct Figures {
-    seconds: f64,
-    reports: usize,
-    batches: u64,
-    /// Tokens computed, padding included.
-    padded: u64,
-    /// Time inside `Session::run`, summed over sessions.
-    busy: f64,
-    /// Processor time by thread name, seconds (Linux only).
-    cpu: BTreeMap<String, f64>,
-}
-
-impl Figures {
-    fn rate(&self) -> f64 {
-        self.reports as f64 / self.seconds
-    }
-
-    fn cpu_per_report(&self) -> f64 {
-        1e6 * self.cpu.values().sum::<f64>() / self.reports as f64
-    }
-}
-
-/// Counts of what sessions do.
-#[derive(Default)]
-struct Tally {
-    batches: AtomicU64,
-    padded: AtomicU64,
-    busy_nanos: AtomicU64,
-}
-
-impl Tally {
-    fn count(&self, rows: usize, bucket: usize, time: Duration) {
-        self.batches.fetch_add(1, Ordering::Relaxed);
-        self.padded.fetch_add((rows * bucket) as u64, Ordering::Relaxed);
-        self.busy_nanos.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
-    }
-
-    fn figures(&self, reports: usize, seconds: f64, cpu: BTreeMap<String, f64>) -> Figures {
-        Figures {
-            seconds,
-            reports,
-            batches: self.batches.load(Ordering::Relaxed),
-            padded: self.padded.load(Ordering::Relaxed),
-            busy: self.busy_nanos.load(Ordering::Relaxed) as f64 / 1e9,
-            cpu,
-        }
-    }
-}
-
-/// A session on loan to a pipeline; it comes home when the pipeline ends.
-struct Lent {
-    session: Option<Session>,
-    home: Sender<Session>,
-    tally: Arc<Tally>,
-}
-
-impl Score for Lent {
-    fn score(&mut self, batch: &[Task], bucket: usize) -> Result<Vec<Scored>, StudentError> {
-        let started = Instant::now();
-        let session = self.session.as_mut().unwrap();
-        let scored = Score::score(session, batch, bucket);
-        self.tally.count(batch.len(), bucket, started.elapsed());
-        scored
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        self.home.send(self.session.take().unwrap()).ok();
-    }
-}
-
-/// An encoder that notes when its first report came: the first fetch is behind us then.
-struct Stamped {
-    encoder: Encoder,
-    first: Arc<OnceLock<Instant>>,
-}
-
-impl Encode for Stamped {
-    fn encode(&mut self, text: &ReportText) -> Option<Encoding> {
-        self.first.get_or_init(Instant::now);
-        Some(self.encoder.encode(text))
-    }
 }
 
 struct Bench {
@@ -242,7 +156,7 @@ impl Bench {
         let model = self.student.identity();
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let mean = self.tokens() as f64 / self.reports as f64;
-        say(&format!("processor         {}, {cores} cores", processor()));
+        say(&format!("processor         {}, {cores} cores", machine::processor()));
         say(&format!("model             {} {}", model.name, model.version));
         say(&format!(
             "workload          {} generated chest reports a round, {mean:.1} tokens each, {} sessions, \
@@ -258,7 +172,7 @@ impl Bench {
             self.settings.topics.partitions,
             self.cluster.bootstrap_servers()
         ));
-        say(&format!("load before       {}\n", load_average()));
+        say(&format!("load before       {}\n", machine::load_average()));
     }
 
     /// One unmeasured round, then the rounds; the median ratio.
@@ -301,7 +215,7 @@ impl Bench {
         say(&format!(
             "\nratio       {ratio:.3} ({least:.3} to {most:.3}); at least {FLOOR}, goal {GOAL}   load \
              now {}",
-            load_average()
+            machine::load_average()
         ));
         if got >= QUIET || !by_time.is_finite() {
             return ratio;
@@ -365,7 +279,7 @@ impl Bench {
                             tally.count(batch.items.len(), batch.bucket, started.elapsed());
                         }
                         home.send(session).unwrap();
-                        cpu_of("/proc/thread-self").unwrap_or(f64::NAN)
+                        machine::cpu_of("/proc/thread-self").unwrap_or(f64::NAN)
                     })
                 })
                 .collect();
@@ -398,20 +312,20 @@ impl Bench {
             let stage = thread::Builder::new().name(String::from("stage"));
             let run = || pipeline::run(options, loaded.engine, &stop, &health, &totals);
             let stage = stage.spawn_scoped(scope, run).unwrap();
-            let mut before = threads();
+            let mut before = machine::threads();
             let wait = Instant::now();
             let started = loop {
                 if let Some(started) = first.get() {
                     break *started;
                 }
-                before = threads();
+                before = machine::threads();
                 check(wait, &stop);
             };
             while totals.records() < self.reports as u64 {
                 check(wait, &stop);
             }
             let seconds = started.elapsed().as_secs_f64();
-            let cpu = by_name(&before, &threads());
+            let cpu = machine::by_name(&before, &machine::threads());
             stop.request(Mode::Finish);
             stage.join().unwrap().unwrap_or_else(|error| panic!("{error}"));
             let labelled = totals.snapshot().labelled();
@@ -449,92 +363,11 @@ impl Bench {
     }
 }
 
-/// A message as the pipeline's decode thread reads it.
-struct Reader<'a> {
-    settings: &'a Settings,
-    encoder: Encoder,
-}
-
-impl Reader<'_> {
-    fn read(&mut self, message: &DemoMessage) -> Encoding {
-        use radstream::decode::{Decoded, decode};
-        use radstream::extract::{Extracted, extract};
-        let mut decoded = decode(&message.payload, &self.settings.intake.decode_options());
-        let Some(Decoded::Report(mut report)) = decoded.pop() else { panic!("no report") };
-        match extract(&mut report, &assemble::extract_policy(self.settings)) {
-            Extracted::Text(text) => self.encoder.encode(&text),
-            Extracted::Skipped(skip) => panic!("a report of the workload is {}", skip.name()),
-        }
-    }
-}
-
-/// Puts the messages on the input topic.
-fn produce(settings: &Settings, messages: &[DemoMessage]) {
-    let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", &settings.kafka.bootstrap_servers);
-    client.set("queue.buffering.max.messages", "1000000");
-    let producer: ThreadedProducer<DefaultProducerContext> = client.create().unwrap();
-    for message in messages {
-        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&settings.topics.reports[0]);
-        record.key = message.key.as_deref();
-        record.payload = Some(&message.payload);
-        producer.send(record).map_err(|(error, _)| error).unwrap();
-    }
-    producer.flush(PATIENCE).unwrap();
-}
-
 /// A moment's pause; panics when the stage failed or nothing comes of it.
 fn check(since: Instant, stop: &Stop) {
     assert!(stop.mode() == Mode::Run, "the stage ended: {:?}", stop.take_failure());
     assert!(since.elapsed() < PATIENCE, "not done within {PATIENCE:?}");
     thread::park_timeout(Duration::from_millis(5));
-}
-
-/// Processor time of every thread of this process but the one that measures, by id: name and
-/// seconds. Linux only.
-fn threads() -> BTreeMap<String, (String, f64)> {
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return BTreeMap::new() };
-    let main = std::process::id().to_string();
-    let read = |task: io::Result<std::fs::DirEntry>| {
-        let task = task.ok().filter(|task| *task.file_name() != *main)?;
-        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
-        let seconds = cpu_of(task.path().to_str()?)?;
-        Some((task.file_name().to_str()?.to_owned(), (name.trim_end().to_owned(), seconds)))
-    };
-    tasks.filter_map(read).collect()
-}
-
-fn by_name(
-    before: &BTreeMap<String, (String, f64)>,
-    after: &BTreeMap<String, (String, f64)>,
-) -> BTreeMap<String, f64> {
-    let mut sums = BTreeMap::new();
-    for (id, (name, seconds)) in after {
-        let then = before.get(id).map_or(0.0, |(_, seconds)| *seconds);
-        *sums.entry(name.clone()).or_insert(0.0) += seconds - then;
-    }
-    sums
-}
-
-/// Processor time of a thread so far, seconds.
-fn cpu_of(task: &str) -> Option<f64> {
-    let times = std::fs::read_to_string(format!("{task}/schedstat")).ok()?;
-    let nanos: u64 = times.split_whitespace().next()?.parse().ok()?;
-    Some(Duration::from_nanos(nanos).as_secs_f64())
-}
-
-fn processor() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = info.lines().find_map(|line| line.strip_prefix("model name"));
-    line.map_or_else(
-        || String::from("unknown"),
-        |line| line.trim_start_matches([' ', '\t', ':']).to_owned(),
-    )
-}
-
-fn load_average() -> String {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
 /// Median, least and most.
