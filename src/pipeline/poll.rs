@@ -1,13 +1,15 @@
 //! Poll thread: fetches, charges the budget, pauses, and keeps polling whatever happens.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
+use metrics::Counter;
 
-use crate::broker::Record;
 use crate::broker::consumer::{Consumer, Polled};
 use crate::broker::protocol::is_authorisation;
+use crate::broker::{Record, TopicPartition};
 use crate::telemetry::health::Health;
 use crate::telemetry::names;
 
@@ -62,6 +64,7 @@ impl Poller {
     fn fetch(&self, output: &Sender<Vec<Record>>, stop: &Stop) -> Result<Ended, StageError> {
         let mut held: Vec<Record> = Vec::with_capacity(CHUNK);
         let mut pause = Pause::default();
+        let mut counters = Counters::default();
         loop {
             if stop.mode() != Mode::Run {
                 return Ok(Ended::Asked);
@@ -76,7 +79,9 @@ impl Poller {
             };
             let idle = match self.consumer.poll(timeout) {
                 Polled::Record(record) => {
-                    self.account(&record);
+                    self.budget.charge(Budget::cost(&record));
+                    self.health.waiting();
+                    counters.count(&record);
                     held.push(record);
                     false
                 }
@@ -103,17 +108,6 @@ impl Poller {
                 return Ok(Ended::AtEnds);
             }
         }
-    }
-
-    fn account(&self, record: &Record) {
-        self.budget.charge(Budget::cost(record));
-        self.health.waiting();
-        let topic = record.ticket.partition.topic.to_string();
-        let partition = record.ticket.partition.partition.to_string();
-        metrics::counter!(names::INPUT_RECORDS_TOTAL, "topic" => topic.clone(), "partition" => partition.clone())
-            .increment(1);
-        metrics::counter!(names::INPUT_BYTES_TOTAL, "topic" => topic, "partition" => partition)
-            .increment(record.wire_bytes() as u64);
     }
 
     fn pause(&self, paused: bool) {
@@ -150,7 +144,8 @@ impl Poller {
 
 /// Hands over as many whole chunks as there is room for; the rest stays.
 fn hand_over(held: &mut Vec<Record>, output: &Sender<Vec<Record>>) -> Result<(), StageError> {
-    while !held.is_empty() {
+    // A full pool is the usual case when much waits: look first, since cutting copies what is held.
+    while !held.is_empty() && !output.is_full() {
         let rest = held.split_off(held.len().min(CHUNK));
         match output.try_send(std::mem::replace(held, rest)) {
             Ok(()) => {}
@@ -165,6 +160,28 @@ fn hand_over(held: &mut Vec<Record>, output: &Sender<Vec<Record>>) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// What was fetched, per partition. Kept, because finding a counter by its labels costs more than
+/// counting.
+#[derive(Default)]
+struct Counters(HashMap<TopicPartition, (Counter, Counter)>);
+
+impl Counters {
+    fn count(&mut self, record: &Record) {
+        let partition = &record.ticket.partition;
+        if !self.0.contains_key(partition) {
+            let (topic, number) = (partition.topic.to_string(), partition.partition.to_string());
+            let labels = [("topic", topic), ("partition", number)];
+            let records = metrics::counter!(names::INPUT_RECORDS_TOTAL, &labels);
+            let bytes = metrics::counter!(names::INPUT_BYTES_TOTAL, &labels);
+            self.0.insert(partition.clone(), (records, bytes));
+        }
+        if let Some((records, bytes)) = self.0.get(partition) {
+            records.increment(1);
+            bytes.increment(record.wire_bytes() as u64);
+        }
+    }
 }
 
 /// Time with partitions paused, counted while it lasts: a stall must show.
