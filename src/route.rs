@@ -12,13 +12,12 @@
 //! report is escalated when its ticket is below the *admission*, the chance given to doubtful
 //! reports; a confident one is audited when its ticket is below the audit rate.
 //!
-//! [`decide`] takes `max_escalation_rate` itself as the admission. No report then has a greater
-//! chance than that of being escalated, whatever arrives, so the ceiling holds on every stream; the
-//! price is that it binds early: with a tenth of the reports doubtful and a ceiling of 0.2, 0.02 is
-//! sent. A rate of 1 admits all. Who knows the share of doubtful reports (measured on held-out
-//! reports with the thresholds in use, or counted from the committed log) uses the ceiling in full
-//! by [`decide_admitting`] with [`RoutePolicy::admission`]. That share must itself be a constant of
-//! the run or be derived from committed input alone.
+//! How much chance a doubtful report gets ([`RoutePolicy::admission`]) depends on how many there are.
+//! With [`RoutePolicy::doubtful_share`] unknown (1), it is `max_escalation_rate` itself: no report
+//! then has a greater chance than that of being escalated, whatever arrives, so the ceiling holds on
+//! every stream; the price is that it binds early: with a tenth of the reports doubtful and a ceiling
+//! of 0.2, 0.02 is sent. With the share known (measured on held-out reports with the thresholds in
+//! use) the ceiling is used in full. The share is a constant of the run.
 
 use uuid::Uuid;
 
@@ -39,19 +38,20 @@ pub struct RoutePolicy {
     pub audit_rate: f64,
     /// Ceiling on the share of reports that are escalated, audits included, 0 to 1. 1: no ceiling.
     pub max_escalation_rate: f64,
+    /// Share of all reports that these thresholds doubt, above 0 to 1. 1: unknown.
+    pub doubtful_share: f64,
 }
 
 impl RoutePolicy {
     /// The chance to give a doubtful report so that escalations reach the ceiling and do not pass
-    /// it, when `doubtful_share` of all reports are doubtful (0 to 1; unknown: 1). Audits of the
-    /// confident ones are counted in.
-    pub fn admission(&self, doubtful_share: f64) -> f64 {
-        let ceiling = self.max_escalation_rate;
-        if !(doubtful_share > 0.0 && doubtful_share <= 1.0) {
+    /// it. Audits of the confident ones are counted in. A share that is no share counts as unknown.
+    pub fn admission(&self) -> f64 {
+        let (ceiling, share) = (self.max_escalation_rate, self.doubtful_share);
+        if !(share > 0.0 && share <= 1.0) {
             return ceiling.clamp(0.0, 1.0);
         }
-        let audits = (1.0 - doubtful_share) * self.audit_chance();
-        ((ceiling - audits) / doubtful_share).clamp(0.0, 1.0)
+        let audits = (1.0 - share) * self.audit_chance();
+        ((ceiling - audits) / share).clamp(0.0, 1.0)
     }
 
     fn audit_chance(&self) -> f64 {
@@ -138,24 +138,11 @@ pub fn draw_of(event_id: &Uuid) -> f64 {
     ticket as f64 / (1_u64 << 48) as f64
 }
 
-/// Decides what to say of a report and whether to ask for a second opinion, with
-/// [`RoutePolicy::max_escalation_rate`] as the chance given to a doubtful report.
+/// Decides what to say of a report and whether to ask for a second opinion.
 ///
 /// `draw` in [0, 1) must be a function of the report ([`draw_of`]), so that a redo after a crash
 /// decides the same.
 pub fn decide(scored: &Scored, report: &Report, policy: &RoutePolicy, draw: f64) -> Decision {
-    decide_admitting(scored, report, policy, draw, policy.max_escalation_rate)
-}
-
-/// As [`decide`], with the chance given to a doubtful report (`admission`, 0 to 1) from outside:
-/// see [`RoutePolicy::admission`] and the module's first page.
-pub fn decide_admitting(
-    scored: &Scored,
-    report: &Report,
-    policy: &RoutePolicy,
-    draw: f64,
-    admission: f64,
-) -> Decision {
     let choices = scored.probabilities.map(|row| choose(&row));
     let labels: Labels = choices.map(|(status, _)| status);
     let confidence = choices.map(|(_, confidence)| confidence);
@@ -184,7 +171,7 @@ pub fn decide_admitting(
         }
         false
     } else {
-        !policy.escalate || draw >= admission
+        !policy.escalate || draw >= policy.admission()
     };
     Decision { labels, confidence, no_finding: no_finding(&labels), reasons, withheld }
 }
@@ -239,6 +226,7 @@ mod tests {
             thresholds: [0.8; OBSERVATIONS],
             audit_rate: 0.01,
             max_escalation_rate: 1.0,
+            doubtful_share: 1.0,
         }
     }
 
@@ -335,13 +323,21 @@ mod tests {
 
     #[test]
     fn a_known_share_of_doubtful_reports_lets_the_ceiling_be_used_in_full() {
-        let capped = RoutePolicy { max_escalation_rate: 0.2, audit_rate: 0.0, ..policy() };
-        assert!((capped.admission(0.4) - 0.5).abs() < 1e-12);
-        assert!((capped.admission(0.1) - 1.0).abs() < 1e-12);
-        assert!((capped.admission(0.0) - 0.2).abs() < 1e-12, "unknown is the safe bound");
-        assert!((capped.admission(f64::NAN) - 0.2).abs() < 1e-12);
-        let audited = RoutePolicy { audit_rate: 0.1, ..capped };
-        assert!((audited.admission(0.5) - 0.3).abs() < 1e-12, "audits are counted in");
+        let capped = |doubtful_share| RoutePolicy {
+            max_escalation_rate: 0.2,
+            audit_rate: 0.0,
+            doubtful_share,
+            ..policy()
+        };
+        assert!((capped(0.4).admission() - 0.5).abs() < 1e-12);
+        assert!((capped(0.1).admission() - 1.0).abs() < 1e-12);
+        assert!((capped(0.0).admission() - 0.2).abs() < 1e-12, "unknown is the safe bound");
+        assert!((capped(f64::NAN).admission() - 0.2).abs() < 1e-12);
+        let audited = RoutePolicy { audit_rate: 0.1, ..capped(0.5) };
+        assert!((audited.admission() - 0.3).abs() < 1e-12, "audits are counted in");
+        let doubtful = one_doubtful_cell();
+        assert!(decide(&doubtful, &report(vec![]), &capped(0.4), 0.49).escalates());
+        assert!(decide(&doubtful, &report(vec![]), &capped(0.4), 0.5).withheld);
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use radstream::publish::{
-    Contract, DecodeError, EncodeError, Escalation, EventKind, FindingsEvent, Framing,
-    ModelIdentity, Outgoing, Provenance, PublishSettings, PublishedStatus, Publisher, SchemaIds,
-    Source, Topic, content_hash, decode, labelled_event_id,
+    Contract, DecodeError, EncodeError, Escalation, EventKind, FindingsEvent, Framing, Identity,
+    Labelled, ModelIdentity, Outgoing, Provenance, PublishSettings, PublishedStatus, Publisher,
+    SchemaIds, Source, Topic, content_hash, decode,
 };
 use radstream::report::{
     Coding, Evidence, FindingStatus, Intent, LabelledSection, OBSERVATIONS, Observation, Phi,
@@ -82,8 +82,9 @@ fn decision() -> Decision {
         thresholds: [0.8; OBSERVATIONS],
         audit_rate: 0.0,
         max_escalation_rate: 1.0,
+        doubtful_share: 1.0,
     };
-    let draw = draw_of(&labelled_event_id(&report(), &text(), &model()));
+    let draw = draw_of(&Identity::of(&report(), &text(), &model()).event_id);
     decide(&scored(), &report(), &policy, draw)
 }
 
@@ -104,16 +105,29 @@ fn source(headers: &[(String, Vec<u8>)]) -> Source<'_> {
     }
 }
 
-fn publish(settings: PublishSettings, now_ms: i64) -> (Outgoing, Outgoing) {
+/// Publishes `text` as the report's, as it was decided.
+fn with_labelled<T>(text: &ReportText, publish: impl FnOnce(Labelled<'_>) -> T) -> T {
     let headers = headers();
-    let (source, report, text) = (source(&headers), report(), text());
-    let (scored, decision, model) = (scored(), decision(), model());
+    let (source, report, scored) = (source(&headers), report(), scored());
+    let (decision, model) = (decision(), model());
+    let identity = Identity::of(&report, text, &model);
+    publish(Labelled {
+        source: &source,
+        report: &report,
+        text,
+        scored: &scored,
+        decision: &decision,
+        model: &model,
+        identity,
+    })
+}
+
+fn publish(settings: PublishSettings, now_ms: i64) -> (Outgoing, Outgoing) {
     let publisher = Publisher::new(settings);
-    let findings =
-        publisher.findings(&source, &report, &text, &scored, &decision, &model, now_ms).unwrap();
-    let escalation =
-        publisher.escalation(&source, &report, &text, &scored, &decision, &model, now_ms).unwrap();
-    (findings, escalation)
+    with_labelled(&text(), |labelled| {
+        let findings = publisher.findings(labelled, now_ms).unwrap();
+        (findings, publisher.escalation(labelled, now_ms).unwrap())
+    })
 }
 
 fn findings_event(outgoing: &Outgoing) -> FindingsEvent<'static> {
@@ -134,7 +148,7 @@ fn findings_read_back_as_they_were_written() {
 
     let event = findings_event(&outgoing);
     assert_eq!(event.kind, EventKind::Labelled);
-    assert_eq!(event.event_id, labelled_event_id(&report(), &text(), &model()));
+    assert_eq!(event.event_id, Identity::of(&report(), &text(), &model()).event_id);
     assert_eq!(event.report_status, PublishedStatus::Final);
     assert_eq!(event.report_version.changed_at, 1_717_240_000_000);
     assert_eq!(event.report_version.rank, 3);
@@ -207,9 +221,7 @@ fn evidence_of_one_of_two_sections_of_a_kind_is_not_quoted() {
     text.sections[1].kind = SectionKind::Findings;
     let publisher =
         Publisher::new(PublishSettings { evidence_text: true, ..PublishSettings::default() });
-    let outgoing = publisher
-        .findings(&source(&[]), &report(), &text, &scored(), &decision(), &model(), NOW)
-        .unwrap();
+    let outgoing = with_labelled(&text, |labelled| publisher.findings(labelled, NOW).unwrap());
     assert_eq!(findings_event(&outgoing).findings[4].evidence.clone().unwrap().text, None);
 }
 
@@ -311,9 +323,7 @@ fn a_record_that_the_broker_would_refuse_is_an_error_without_its_text() {
         Publisher::new(PublishSettings { max_message_bytes: 2500, ..Default::default() });
     let mut text = text();
     text.sections[0].text = Phi::from("EFFUSION ".repeat(1000));
-    let error = publisher
-        .escalation(&source(&[]), &report(), &text, &scored(), &decision(), &model(), NOW)
-        .unwrap_err();
+    let error = with_labelled(&text, |labelled| publisher.escalation(labelled, NOW).unwrap_err());
     assert!(matches!(error, EncodeError::TooLarge { limit: 2500, .. }));
     assert!(!format!("{error} {error:?}").contains("EFFUSION"));
 }

@@ -15,10 +15,10 @@ use radstream::demo::generator::DemoMessage;
 use radstream::extract::{ExtractPolicy, Extracted, extract};
 use radstream::pipeline::flight::Finished;
 use radstream::publish::{
-    ModelIdentity, Outgoing, PublishSettings, Publisher, Source, labelled_event_id,
+    Identity, Labelled, ModelIdentity, Outgoing, PublishSettings, Publisher, Source,
 };
 use radstream::report::{OBSERVATIONS, Report, ReportText, Scored};
-use radstream::route::{Decision, RoutePolicy, decide_admitting, draw_of};
+use radstream::route::{Decision, RoutePolicy, decide, draw_of};
 use radstream::student::rules::RuleLabeler;
 use radstream::student::{Buckets, Encoder};
 use radstream::telemetry::totals::Outcome;
@@ -136,12 +136,10 @@ impl Stage {
                 repeat(|| reads.iter().for_each(|read| drop(black_box(read.decide(&model)))));
             }
             Self::Encode => publish(&messages, |publisher, read, source, model| {
-                let Read { report, text, scored, decision } = read;
-                publisher.findings(source, report, text, scored, decision, model, NOW_MS).unwrap()
+                publisher.findings(read.labelled(source, model), NOW_MS).unwrap()
             }),
             Self::Escalate => publish(&messages, |publisher, read, source, model| {
-                let Read { report, text, scored, decision } = read;
-                publisher.escalation(source, report, text, scored, decision, model, NOW_MS).unwrap()
+                publisher.escalation(read.labelled(source, model), NOW_MS).unwrap()
             }),
             Self::Ledger => ledger(&messages),
         }
@@ -185,6 +183,7 @@ struct Read {
     report: Report,
     text: ReportText,
     scored: Scored,
+    identity: Identity,
     decision: Decision,
 }
 
@@ -197,27 +196,38 @@ impl Read {
                 panic!("a report of the workload is skipped")
             };
             let scored = rules.label(&text);
-            let decision = decide(&report, &text, &scored, &model);
-            Self { report, text, scored, decision }
+            let (identity, decision) = decided(&report, &text, &scored, &model);
+            Self { report, text, scored, identity, decision }
         };
         read(messages).into_iter().map(made).collect()
     }
 
-    fn decide(&self, model: &ModelIdentity) -> Decision {
-        decide(&self.report, &self.text, &self.scored, model)
+    fn decide(&self, model: &ModelIdentity) -> (Identity, Decision) {
+        decided(&self.report, &self.text, &self.scored, model)
+    }
+
+    fn labelled<'a>(&'a self, source: &'a Source<'a>, model: &'a ModelIdentity) -> Labelled<'a> {
+        let Self { report, text, scored, identity, decision } = self;
+        Labelled { source, report, text, scored, decision, model, identity: *identity }
     }
 }
 
-fn decide(report: &Report, text: &ReportText, scored: &Scored, model: &ModelIdentity) -> Decision {
+fn decided(
+    report: &Report,
+    text: &ReportText,
+    scored: &Scored,
+    model: &ModelIdentity,
+) -> (Identity, Decision) {
     let policy = RoutePolicy {
         escalate: true,
         // The rules are sure of themselves: one cell of each report is doubted all the same.
         thresholds: std::array::from_fn(|at| if at + 1 == OBSERVATIONS { 2.0 } else { 0.5 }),
         audit_rate: 0.0,
         max_escalation_rate: 1.0,
+        doubtful_share: 1.0,
     };
-    let draw = draw_of(&labelled_event_id(report, text, model));
-    decide_admitting(scored, report, &policy, draw, 1.0)
+    let identity = Identity::of(report, text, model);
+    (identity, decide(scored, report, &policy, draw_of(&identity.event_id)))
 }
 
 fn publish(
@@ -259,8 +269,7 @@ fn ledger(messages: &[DemoMessage]) {
             part: 0,
             headers: &[],
         };
-        let Read { report, text, scored, decision } = read;
-        let outgoing = publisher.findings(&source, report, text, scored, decision, &model, NOW_MS);
+        let outgoing = publisher.findings(read.labelled(&source, &model), NOW_MS);
         Finished {
             ticket,
             cost: 0,

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientConfig, ClientContext};
 
 use super::auth::Authenticator;
 
@@ -70,15 +70,4 @@ impl ClientContext for Callbacks {
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
         self.auth.token()
     }
-}
-
-/// A client configuration from properties.
-pub fn client_config<'a>(
-    properties: impl IntoIterator<Item = (&'a String, &'a String)>,
-) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    for (name, value) in properties {
-        config.set(name, value);
-    }
-    config
 }

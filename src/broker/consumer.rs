@@ -328,11 +328,6 @@ impl Consumer {
         if paused { self.client.pause(&assignment) } else { self.client.resume(&assignment) }
     }
 
-    /// Number of partitions assigned to us.
-    pub fn assigned(&self) -> usize {
-        self.client.context().positions.lock().len()
-    }
-
     /// Every assigned partition has been read up to its end in `stop_at`. False while nothing is
     /// assigned, and without `stop_at`.
     pub fn reached_ends(&self) -> bool {

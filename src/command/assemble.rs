@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::broker::admin::{AdminError, Cluster};
 use crate::broker::auth::Authenticator;
-use crate::broker::client::client_config;
 use crate::broker::committer::CommitterOptions;
 use crate::broker::consumer::Ends;
 use crate::config::{self, DeadLetterHeaders, Guarantee, Labeler, Settings};
@@ -198,14 +197,15 @@ pub fn stage_options(
     counts: &PartitionCounts,
     stop_at: Option<Ends>,
 ) -> StageOptions {
-    let policy = policy(settings, loaded);
     let transactional = settings.delivery.guarantee == Guarantee::ExactlyOnce;
     let topics = &settings.topics;
     let dead_letters = counts.get(&topics.dead_letters);
     StageOptions {
-        consumer: client_config(&config::kafka::consumer_properties(settings)),
+        consumer: config::kafka::consumer_properties(settings).into_iter().collect(),
         committer: CommitterOptions {
-            config: client_config(&config::kafka::producer_properties(settings, transactional)),
+            config: config::kafka::producer_properties(settings, transactional)
+                .into_iter()
+                .collect(),
             transactional,
             timeout: Duration::from_millis(settings.delivery.transaction_timeout_ms),
         },
@@ -221,8 +221,7 @@ pub fn stage_options(
         budget_bytes: usize::try_from(settings.memory.in_flight_bytes()).unwrap_or(usize::MAX),
         decode: settings.intake.decode_options(),
         extract: extract_policy(settings),
-        admission: admission(settings, loaded, &policy),
-        policy,
+        policy: policy(settings, loaded),
         model: loaded.model.clone(),
         publisher: Arc::new(Publisher::new(publish_settings(settings, framing))),
         dead_letters_by_partition: topics
@@ -252,15 +251,6 @@ pub fn extract_policy(settings: &Settings) -> ExtractPolicy {
     }
 }
 
-/// The chance to give a doubtful report, so that escalations stay below their ceiling: a constant of
-/// the run, because a redo after a crash must decide the same.
-fn admission(settings: &Settings, loaded: &Loaded, policy: &RoutePolicy) -> f64 {
-    // With a threshold of the user's own, the model's share says nothing.
-    let known =
-        if settings.routing.min_confidence.is_some() { None } else { loaded.doubtful_share };
-    policy.admission(known.unwrap_or(1.0))
-}
-
 #[expect(clippy::cast_possible_truncation, reason = "a threshold between 0 and 1")]
 fn policy(settings: &Settings, loaded: &Loaded) -> RoutePolicy {
     let routing = &settings.routing;
@@ -271,6 +261,11 @@ fn policy(settings: &Settings, loaded: &Loaded) -> RoutePolicy {
             .map_or(loaded.thresholds, |confidence| [confidence as f32; OBSERVATIONS]),
         audit_rate: routing.audit_rate,
         max_escalation_rate: routing.max_escalation_rate,
+        // With a threshold of the user's own, the model's share says nothing.
+        doubtful_share: match routing.min_confidence {
+            Some(_) => 1.0,
+            None => loaded.doubtful_share.unwrap_or(1.0),
+        },
     }
 }
 

@@ -28,7 +28,7 @@ use crate::telemetry::totals::{Snapshot, Totals};
 use super::assemble::{self, Loaded};
 use super::exit;
 use super::label::LabelerChoice;
-use super::run::{Process, RunError};
+use super::run::{Process, RunError, http_runtime};
 
 /// Partitions of the demo's topics: enough that the mock's retention is never reached.
 const PARTITIONS: i32 = 12;
@@ -67,9 +67,6 @@ pub struct DemoArgs {
     /// Address of the page, metrics and health endpoints; port 0 takes a free one, "" none.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9600")]
     pub listen: String,
-    /// Ignored: the demo also runs without a terminal.
-    #[arg(long, hide = true)]
-    pub quiet: bool,
 }
 
 /// Runs the demo; gives the exit code.
@@ -93,11 +90,7 @@ fn show(args: &DemoArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) -> Resu
     for topic in &topics {
         cluster.create_topic(topic, PARTITIONS, 1).map_err(StageError::Client)?;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("http")
-        .enable_all()
-        .build()?;
+    let runtime = http_runtime()?;
     let mut process = Process::new(&settings, &runtime)?;
     let auth = Authenticator::from_settings(&settings);
     let loaded = assemble::load_labeler(&settings)?;

@@ -5,12 +5,12 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Settings};
 use crate::student::labeler::Labeler;
 use crate::student::rules::RuleLabeler;
-use crate::student::{OnnxLabeler, Student, StudentOptions, runtime};
+use crate::student::{OnnxLabeler, Student, StudentError, StudentOptions, runtime};
 
 pub mod assemble;
 pub mod check;
@@ -139,28 +139,28 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The command line, for the documentation.
-pub fn command_line() -> clap::Command {
-    Cli::command()
-}
-
 fn label(args: &LabelArgs) -> u8 {
     let mut stderr = io::stderr();
-    let mut labeler: Box<dyn Labeler> = match args.labeler {
-        LabelerChoice::Rules => Box::new(RuleLabeler::new()),
-        LabelerChoice::Student => {
-            let model = args.model.clone().unwrap_or_else(default_model);
-            match Student::load(&StudentOptions::new(model)) {
-                Ok(student) => Box::new(OnnxLabeler::new(student)),
-                Err(error) => {
-                    drop(writeln!(stderr, "radstream: {error}"));
-                    return exit::CONFIGURATION;
-                }
-            }
+    let mut labeler = match labeler(args.labeler, args.model.as_deref()) {
+        Ok(labeler) => labeler,
+        Err(error) => {
+            drop(writeln!(stderr, "radstream: {error}"));
+            return exit::CONFIGURATION;
         }
     };
     let (mut stdin, mut stdout) = (io::stdin().lock(), io::stdout());
     label::run(args, labeler.as_mut(), &mut stdin, &mut stdout, &mut stderr)
+}
+
+/// Who labels without Kafka; without `model`, the one that ships.
+fn labeler(choice: LabelerChoice, model: Option<&Path>) -> Result<Box<dyn Labeler>, StudentError> {
+    Ok(match choice {
+        LabelerChoice::Rules => Box::new(RuleLabeler::new()),
+        LabelerChoice::Student => {
+            let model = model.map_or_else(default_model, Path::to_owned);
+            Box::new(OnnxLabeler::new(Student::load(&StudentOptions::new(model))?))
+        }
+    })
 }
 
 /// The model that ships: in the working directory, or beside the executable's folder.

@@ -185,11 +185,7 @@ fn start(settings: &Settings, until_end: bool) -> Result<(), RunError> {
     };
     telemetry::start_logging(format, &settings.log.filter)?;
     telemetry::silence_panic_messages();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("http")
-        .enable_all()
-        .build()?;
+    let runtime = http_runtime()?;
     let mut process = Process::new(settings, &runtime)?;
     let auth = Authenticator::from_settings(settings);
 
@@ -219,6 +215,18 @@ fn start(settings: &Settings, until_end: bool) -> Result<(), RunError> {
     drop(process);
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// The runtime of HTTP and signals: one thread, since the work is done elsewhere.
+///
+/// # Errors
+/// The system refuses it.
+pub fn http_runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("http")
+        .enable_all()
+        .build()
 }
 
 /// What surrounds a stage: health, counts, HTTP, signals.

@@ -46,13 +46,36 @@ pub struct Flight {
 struct Parts {
     open: usize,
     done: Vec<Option<Part>>,
+    /// The report whose dead letter is kept.
+    letter: Option<usize>,
+}
+
+impl Parts {
+    /// A dead letter is the whole record, so one is enough: that of the first bad report. A thousand
+    /// copies of it would fit neither memory nor a transaction, so they go as they come.
+    fn keep_one_letter(&mut self, index: usize, part: &mut Part) {
+        let is_letter = |message: &Outgoing| message.topic == Topic::DeadLetters;
+        if !part.outgoing.iter().any(is_letter) {
+            return;
+        }
+        match self.letter {
+            Some(kept) if kept < index => part.outgoing.retain(|message| !is_letter(message)),
+            kept => {
+                let slot = kept.and_then(|kept| self.done.get_mut(kept)).and_then(Option::as_mut);
+                if let Some(later) = slot {
+                    later.outgoing.retain(|message| !is_letter(message));
+                }
+                self.letter = Some(index);
+            }
+        }
+    }
 }
 
 impl Flight {
     /// A flight of `parts` reports (at least one).
     pub fn new(record: Record, cost: usize, parts: usize) -> Self {
         let done = std::iter::repeat_with(|| None).take(parts).collect();
-        Self { record, cost, parts: Mutex::new(Parts { open: parts, done }) }
+        Self { record, cost, parts: Mutex::new(Parts { open: parts, done, letter: None }) }
     }
 
     /// Bytes charged to the budget.
@@ -60,12 +83,13 @@ impl Flight {
         self.cost
     }
 
-    /// Report `index` has its outcome. A dead letter is the whole record, so a record gives one at
-    /// most, whatever the number of its bad reports. Gives the finished record when it was the last one open.
-    pub fn complete(&self, index: u32, part: Part) -> Option<Finished> {
+    /// Report `index` has its outcome. A record gives one dead letter at most, whatever the number of
+    /// its bad reports. Gives the finished record when it was the last one open.
+    pub fn complete(&self, index: u32, mut part: Part) -> Option<Finished> {
+        let index = usize::try_from(index).ok()?;
         let mut parts = self.parts.lock();
-        let slot = usize::try_from(index).ok().and_then(|index| parts.done.get_mut(index))?;
-        if slot.replace(part).is_none() {
+        parts.keep_one_letter(index, &mut part);
+        if parts.done.get_mut(index)?.replace(part).is_none() {
             parts.open -= 1;
         }
         if parts.open > 0 {
@@ -73,12 +97,9 @@ impl Flight {
         }
         let mut outcomes = Vec::with_capacity(parts.done.len());
         let mut outgoing = Vec::new();
-        let mut lettered = false;
         for part in parts.done.drain(..).flatten() {
             outcomes.push(part.outcome);
-            outgoing.extend(part.outgoing.into_iter().filter(|message| {
-                message.topic != Topic::DeadLetters || !std::mem::replace(&mut lettered, true)
-            }));
+            outgoing.extend(part.outgoing);
         }
         Some(Finished {
             ticket: self.record.ticket.clone(),
@@ -117,6 +138,31 @@ mod tests {
         let finished = flight.complete(1, part("b")).unwrap();
         let names: Vec<_> = finished.outcomes.iter().map(|outcome| outcome.name).collect();
         assert_eq!(names, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_record_keeps_the_dead_letter_of_its_first_bad_report_whatever_comes_first() {
+        let letter = |class: &str| Part {
+            outcome: Outcome::plain("dead_letter"),
+            outgoing: vec![Outgoing {
+                topic: Topic::DeadLetters,
+                partition: None,
+                key: None,
+                payload: Some(class.into()),
+                headers: Vec::new(),
+                timestamp_ms: None,
+            }],
+        };
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            let flight = flight(4);
+            assert!(flight.complete(3, part("labelled")).is_none());
+            let names = ["a", "b", "c"];
+            let done = order.map(|index| flight.complete(index, letter(names[index as usize])));
+            let finished = done.into_iter().flatten().next().unwrap();
+            let kept: Vec<_> = finished.outgoing.iter().map(|m| m.payload.clone()).collect();
+            assert_eq!(kept, [Some(b"a".to_vec())], "{order:?}");
+            assert_eq!(finished.outcomes.len(), 4);
+        }
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
-use crate::publish::{EncodeError, ModelIdentity, Publisher, labelled_event_id};
-use crate::report::{Scored, Warning};
-use crate::route::{RoutePolicy, decide_admitting, draw_of};
+use crate::publish::{EncodeError, Identity, Labelled, ModelIdentity, Publisher};
+use crate::report::Scored;
+use crate::route::{Decision, RoutePolicy, decide, draw_of};
 use crate::student::StudentError;
 use crate::student::bucket::Batch;
 use crate::telemetry::names;
@@ -28,8 +28,6 @@ pub struct Labeling {
     pub publisher: Arc<Publisher>,
     /// When to escalate.
     pub policy: RoutePolicy,
-    /// Chance given to a doubtful report.
-    pub admission: f64,
     /// Who labels.
     pub model: ModelIdentity,
     /// Makes dead letters.
@@ -69,37 +67,38 @@ impl Labeling {
         let result = score(session, &batch.items, batch.bucket);
         metrics::histogram!(names::INFERENCE_DURATION_SECONDS)
             .record(started.elapsed().as_secs_f64());
+        self.conclude(session, batch, result)
+    }
+
+    fn conclude(
+        &self,
+        session: &mut dyn Score,
+        batch: Batch<Task>,
+        result: Result<Vec<Scored>, Option<StudentError>>,
+    ) -> Vec<Finished> {
+        let Batch { bucket, items } = batch;
         match result {
-            Ok(scored) if scored.len() == batch.items.len() => {
-                let pairs = batch.items.into_iter().zip(scored);
-                pairs.filter_map(|(task, scored)| self.settle(task, Ok(scored))).collect()
-            }
-            Ok(_) | Err(_) if batch.items.len() > 1 => {
+            Ok(scored) if scored.len() == items.len() => items
+                .into_iter()
+                .zip(scored)
+                .filter_map(|(task, scored)| self.settle(task, Ok(scored)))
+                .collect(),
+            _ if items.len() > 1 => {
                 // One report may be the cause: each on its own, and only the culprit is lost to us.
                 tracing::warn!(
-                    reports = batch.items.len(),
+                    reports = items.len(),
                     "a micro-batch failed; its reports are tried one by one"
                 );
-                let bucket = batch.bucket;
-                let singles = batch.items.into_iter();
-                singles
-                    .filter_map(|task| {
-                        let alone = std::slice::from_ref(&task);
-                        match score(session, alone, bucket).map(|mut scored| scored.pop()) {
-                            Ok(Some(scored)) => self.settle(task, Ok(scored)),
-                            Ok(None) => self.settle(task, Err(None)),
-                            Err(error) => self.settle(task, Err(error)),
-                        }
-                    })
-                    .collect()
+                let alone = |task| {
+                    let single = Batch { bucket, items: vec![task] };
+                    let result = score(session, &single.items, bucket);
+                    self.conclude(session, single, result)
+                };
+                items.into_iter().flat_map(alone).collect()
             }
-            Ok(_) => {
-                batch.items.into_iter().filter_map(|task| self.settle(task, Err(None))).collect()
-            }
-            Err(error) => {
-                let mut error = error;
-                let items = batch.items.into_iter();
-                items.filter_map(|task| self.settle(task, Err(error.take()))).collect()
+            failed => {
+                let mut error = failed.err().flatten();
+                items.into_iter().filter_map(|task| self.settle(task, Err(error.take()))).collect()
             }
         }
     }
@@ -126,47 +125,39 @@ impl Labeling {
     }
 
     fn labelled(&self, task: &Task, scored: &Scored) -> Result<Part, EncodeError> {
-        let draw = draw_of(&labelled_event_id(&task.report, &task.text, &self.model));
-        let mut decision =
-            decide_admitting(scored, &task.report, &self.policy, draw, self.admission);
+        let identity = Identity::of(&task.report, &task.text, &self.model);
+        let decision = decide(scored, &task.report, &self.policy, draw_of(&identity.event_id));
+        let withheld;
         let source = source(&task.flight.record, task.part);
+        let mut labelled = Labelled {
+            source: &source,
+            report: &task.report,
+            text: &task.text,
+            scored,
+            decision: &decision,
+            model: &self.model,
+            identity,
+        };
         let now = unix_ms();
         let mut escalation = None;
         if decision.escalates() {
-            match self.publisher.escalation(
-                &source,
-                &task.report,
-                &task.text,
-                scored,
-                &decision,
-                &self.model,
-                now,
-            ) {
+            match self.publisher.escalation(labelled, now) {
                 Ok(outgoing) => escalation = Some(outgoing),
                 // The student's answer fits, its text does not: publish, and say that the doubt
                 // stays with us.
-                Err(EncodeError::TooLarge { .. }) => decision.withheld = true,
+                Err(EncodeError::TooLarge { .. }) => {
+                    withheld = Decision { withheld: true, ..decision.clone() };
+                    labelled.decision = &withheld;
+                }
                 Err(error) => return Err(error),
             }
         }
-        let findings = self.publisher.findings(
-            &source,
-            &task.report,
-            &task.text,
-            scored,
-            &decision,
-            &self.model,
-            now,
-        )?;
-        let mut warnings = task.report.warnings.clone();
-        if scored.truncated {
-            warnings.push(Warning::TextTruncated);
-        }
+        let findings = self.publisher.findings(labelled, now)?;
         let outcome = Outcome {
             labels: Some(decision.labels),
             reasons: unique(decision.reasons.iter().map(|reason| reason.name())),
             escalated: escalation.is_some(),
-            warnings,
+            warnings: labelled.warnings(),
             ..Outcome::plain("labelled")
         };
         Ok(Part { outcome, outgoing: std::iter::once(findings).chain(escalation).collect() })

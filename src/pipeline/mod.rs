@@ -117,8 +117,6 @@ pub struct StageOptions {
     pub extract: ExtractPolicy,
     /// When to escalate.
     pub policy: RoutePolicy,
-    /// Chance given to a doubtful report (see [`RoutePolicy::admission`]).
-    pub admission: f64,
     /// Who labels, for the records.
     pub model: ModelIdentity,
     /// Makes the messages.
@@ -198,7 +196,6 @@ pub fn run(
     let labeling = Labeling {
         publisher: Arc::clone(&options.publisher),
         policy: options.policy,
-        admission: options.admission,
         model: options.model,
         letters: letters.clone(),
         pace: Pace::new(options.max_reports_per_second),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender};
 use metrics::Counter;
 
 use crate::broker::consumer::{Consumer, Polled};
@@ -147,17 +147,9 @@ fn hand_over(held: &mut Vec<Record>, output: &Sender<Vec<Record>>) -> Result<(),
     // A full pool is the usual case when much waits: look first, since cutting copies what is held.
     while !held.is_empty() && !output.is_full() {
         let rest = held.split_off(held.len().min(CHUNK));
-        match output.try_send(std::mem::replace(held, rest)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(mut back)) => {
-                back.append(held);
-                *held = back;
-                return Ok(());
-            }
-            Err(TrySendError::Disconnected(_)) => {
-                return Err(StageError::Panic { thread: "decode" });
-            }
-        }
+        let chunk = std::mem::replace(held, rest);
+        // Never blocks: only this thread sends.
+        output.send(chunk).map_err(|_| StageError::Panic { thread: "decode" })?;
     }
     Ok(())
 }

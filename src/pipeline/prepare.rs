@@ -80,10 +80,11 @@ impl Preparer {
     /// Prepares one record.
     pub fn prepare(&mut self, record: Record) -> Prepared {
         let cost = Budget::cost(&record);
-        let steps = self.steps(&record);
-        let flight = Arc::new(Flight::new(record, cost, steps.len()));
+        let read = self.read(&record);
+        let flight = Arc::new(Flight::new(record, cost, read.len()));
         let mut tasks = Vec::new();
-        for (part, step) in (0..).zip(steps) {
+        for (part, read) in (0..).zip(read) {
+            let step = self.step(&flight.record, part, read);
             match step {
                 Step::Settled(settled) => {
                     if let Some(finished) = flight.complete(part, settled) {
@@ -112,12 +113,12 @@ impl Preparer {
         Prepared::Tasks(tasks)
     }
 
-    /// One step per report of the record; at least one.
-    fn steps(&self, record: &Record) -> Vec<Step> {
+    /// Decodes and extracts. One entry per report of the record; at least one.
+    fn read(&self, record: &Record) -> Vec<Read> {
         let payload = record.payload.as_deref().unwrap_or_default();
         // A parser that panics must cost one dead letter, not the process. The hook of telemetry
         // keeps the panic's message (it may quote text) out of the log.
-        let decoded = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let read = std::panic::catch_unwind(AssertUnwindSafe(|| {
             decode(payload, &self.decode)
                 .into_iter()
                 .map(|decoded| match decoded {
@@ -137,29 +138,9 @@ impl Preparer {
                     Decoded::Skipped(skip) => Read::Skipped(skip),
                     Decoded::Rejected(rejection) => Read::Rejected(rejection),
                 })
-                .collect::<Vec<_>>()
+                .collect()
         }));
-        let Ok(decoded) = decoded else {
-            return vec![Step::Settled(self.letters.part(
-                record,
-                0,
-                Failure::at("decode", "panic"),
-            ))];
-        };
-        let mut lettered = false;
-        let steps = (0..).zip(decoded).map(|(part, read)| {
-            let mut step = self.step(record, part, read);
-            if let Step::Settled(part) = &mut step
-                && part.outcome.dead_letter.is_some()
-                && std::mem::replace(&mut lettered, true)
-            {
-                // The dead letter is the whole record: once is enough, and a thousand copies of it
-                // would not fit a transaction.
-                part.outgoing.clear();
-            }
-            step
-        });
-        steps.collect()
+        read.unwrap_or_else(|_| vec![Read::Panicked])
     }
 
     fn step(&self, record: &Record, part: u32, read: Read) -> Step {
@@ -169,6 +150,10 @@ impl Preparer {
                 Step::Settled(Part { outcome: Outcome::plain(skip.name()), outgoing: Vec::new() })
             }
             Read::Report(report, None) => Step::Settled(self.textless(record, part, &report)),
+            Read::Panicked => {
+                let failure = Failure::at("decode", "panic");
+                Step::Settled(self.letters.part(record, part, failure))
+            }
             Read::Rejected(rejection) => {
                 let (class, location) = (rejection.class.name(), rejection.location.as_str());
                 let failure = Failure { stage: "decode", class, location };
@@ -198,6 +183,7 @@ enum Read {
     Report(Box<Report>, Option<Extracted>),
     Skipped(Skip),
     Rejected(Rejection),
+    Panicked,
 }
 
 /// A stand-in for a token count, for labellers that read text: about four characters a token.

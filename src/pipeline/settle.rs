@@ -52,13 +52,13 @@ pub enum Control {
 pub struct Assignments {
     /// To the transaction thread.
     pub control: Sender<Control>,
-    /// Told how many partitions there are.
+    /// Told that the group was joined.
     pub health: Arc<Health>,
 }
 
 impl AssignmentListener for Assignments {
     fn assigned(&self, partitions: &[TopicPartition]) {
-        self.health.set_assigned(partitions.len());
+        self.health.joined();
         metrics::counter!(names::REBALANCES_TOTAL, "kind" => "assigned").increment(1);
         tracing::info!(?partitions, "partitions assigned");
     }
@@ -181,10 +181,8 @@ impl Settler {
             let wait = self.wait(state);
             let next = select_biased! {
                 recv(control) -> message => match message {
-                    Ok(Control::Revoked { partitions, lost, done }) => {
-                        self.revoke(state, &partitions, lost)?;
-                        // The poll thread waits for this; if it has gone, nobody does.
-                        done.send(()).ok();
+                    Ok(message) => {
+                        self.answer(state, message)?;
                         continue;
                     }
                     Err(_) => Err(RecvTimeoutError::Disconnected),
@@ -241,11 +239,11 @@ impl Settler {
     }
 
     /// One attempt with what is ready.
-    fn commit(&mut self, state: &mut State) -> Result<(), StageError> {
+    fn commit(&mut self, state: &mut State) -> Result<Attempt, StageError> {
         let prefix = state.ledger.prefix(self.limits.records, self.limits.bytes);
         if prefix.ends.is_empty() {
             state.ready_since = None;
-            return Ok(());
+            return Ok(Attempt::Committed);
         }
         let records: Vec<OutputRecord<'_>> = prefix
             .items
@@ -269,7 +267,7 @@ impl Settler {
                 }
             }
         }
-        Ok(())
+        Ok(attempt)
     }
 
     fn advance(&self, state: &mut State, ends: &[PrefixEnd]) -> Result<(), StageError> {
@@ -287,6 +285,14 @@ impl Settler {
         state.window.check(self.dead_letters)
     }
 
+    fn answer(&mut self, state: &mut State, message: Control) -> Result<(), StageError> {
+        let Control::Revoked { partitions, lost, done } = message;
+        self.revoke(state, &partitions, lost)?;
+        // The poll thread waits for this; if it has gone, nobody does.
+        done.send(()).ok();
+        Ok(())
+    }
+
     fn revoke(
         &mut self,
         state: &mut State,
@@ -296,9 +302,7 @@ impl Settler {
         // Everything that is ready goes, not only what is revoked: one transaction serves all.
         let mut attempts = 0;
         while !lost && state.ledger.ready().0 > 0 && attempts < REVOKE_ATTEMPTS {
-            let before = state.fruitless;
-            self.commit(state)?;
-            if state.fruitless > before {
+            if self.commit(state)? == Attempt::Again {
                 attempts += 1;
                 std::thread::park_timeout(self.limits.interval);
             }
@@ -319,14 +323,11 @@ impl Settler {
     fn finish(&mut self, state: &mut State, control: &Receiver<Control>) -> Result<(), StageError> {
         while state.ledger.ready().0 > 0 {
             // A rebalance may be what keeps the commit from succeeding.
-            if let Ok(Control::Revoked { partitions, lost, done }) = control.try_recv() {
-                self.revoke(state, &partitions, lost)?;
-                done.send(()).ok();
+            if let Ok(message) = control.try_recv() {
+                self.answer(state, message)?;
                 continue;
             }
-            let before = state.fruitless;
-            self.commit(state)?;
-            if state.fruitless > before {
+            if self.commit(state)? == Attempt::Again {
                 std::thread::park_timeout(self.pause(state));
             }
         }

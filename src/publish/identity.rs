@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::ModelIdentity;
-use crate::report::{Procedure, ReportKey, ReportStatus, ReportText, ReportVersion};
+use crate::report::{Procedure, Report, ReportKey, ReportStatus, ReportText, ReportVersion};
 
 /// Namespace of event ids: UUID version 5 of `radstream.org` in the DNS namespace. Never change it.
 const EVENTS: Uuid = Uuid::from_u128(0x9f51_61c5_adb8_5f15_ba2c_2410_1640_0f09);
@@ -31,6 +31,24 @@ pub fn event_id(
     name.push(model.sha256.as_bytes());
     name.push(&revision.to_be_bytes());
     Uuid::new_v5(&EVENTS, &name.0)
+}
+
+/// What names a labelled report, computed once: its hash is the dearest step of publishing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Id of its findings event, revision 0; also the ticket of [`crate::route::draw_of`].
+    pub event_id: Uuid,
+    /// [`content_hash`] of what was read.
+    pub content_hash: [u8; 32],
+}
+
+impl Identity {
+    /// The identity of `report`, read as `text` by `model`.
+    pub fn of(report: &Report, text: &ReportText, model: &ModelIdentity) -> Self {
+        let content_hash = content_hash(text, &report.procedure);
+        let event_id = event_id(&report.key, &content_hash, report.status, model, 0);
+        Self { event_id, content_hash }
+    }
 }
 
 /// Id of an event without text (retraction, promotion): its report's version stands where the
@@ -68,7 +86,7 @@ pub fn content_hash(text: &ReportText, procedure: &Procedure) -> [u8; 32] {
 }
 
 /// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         for nibble in [byte >> 4, byte & 15] {
             text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));

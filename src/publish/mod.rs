@@ -8,10 +8,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use crate::report::{Report, ReportText, Scored};
-use crate::route::Decision;
+use crate::report::Report;
 
 mod codec;
 mod dead_letter;
@@ -29,7 +27,9 @@ pub use event::{
     PublishedSource, PublishedStatus, PublishedVersion,
 };
 pub use headers::SCHEMA_HEADER;
-pub use identity::{content_hash, event_id};
+pub(crate) use identity::hex;
+pub use identity::{Identity, content_hash, event_id};
+pub use render::Labelled;
 
 /// Version of the set of observations and statuses and of what they mean (the labelling guide).
 /// Change it when a label comes to mean something else, so that training data can be told apart.
@@ -192,39 +192,17 @@ impl Publisher {
     ///
     /// # Errors
     /// [`EncodeError::TooLarge`]: the record would be refused; make it a dead letter.
-    #[expect(clippy::too_many_arguments, reason = "one report's values, each made by another step")]
-    pub fn findings(
-        &self,
-        source: &Source<'_>,
-        report: &Report,
-        text: &ReportText,
-        scored: &Scored,
-        decision: &Decision,
-        model: &ModelIdentity,
-        now_ms: i64,
-    ) -> Result<Outgoing, EncodeError> {
-        let labelled = render::Labelled { source, report, text, scored, decision, model };
+    pub fn findings(&self, labelled: Labelled<'_>, now_ms: i64) -> Result<Outgoing, EncodeError> {
         let event = labelled.findings(self.settings.evidence_text, now_ms);
-        self.event(source, report, &event)
+        self.event(labelled.source, labelled.report, &event)
     }
 
     /// The report on its way to the teacher. For a decision that
-    /// [escalates](Decision::escalates); it carries the report's text.
+    /// [escalates](crate::route::Decision::escalates); it carries the report's text.
     ///
     /// # Errors
     /// [`EncodeError::TooLarge`]: the record would be refused; make it a dead letter.
-    #[expect(clippy::too_many_arguments, reason = "one report's values, each made by another step")]
-    pub fn escalation(
-        &self,
-        source: &Source<'_>,
-        report: &Report,
-        text: &ReportText,
-        scored: &Scored,
-        decision: &Decision,
-        model: &ModelIdentity,
-        now_ms: i64,
-    ) -> Result<Outgoing, EncodeError> {
-        let labelled = render::Labelled { source, report, text, scored, decision, model };
+    pub fn escalation(&self, labelled: Labelled<'_>, now_ms: i64) -> Result<Outgoing, EncodeError> {
         let escalation = labelled.escalation(now_ms);
         let envelope = headers::EventHeaders {
             id: &escalation.event_id,
@@ -233,7 +211,7 @@ impl Publisher {
             contract: Contract::Escalation,
             now_ms,
         };
-        self.seal(source, report, &escalation, &envelope)
+        self.seal(labelled.source, labelled.report, &escalation, &envelope)
     }
 
     /// What was published of this report no longer holds.
@@ -327,11 +305,6 @@ impl Publisher {
         }
         Ok(outgoing)
     }
-}
-
-/// Id of the findings event of a report: the ticket of [`crate::route::draw_of`].
-pub fn labelled_event_id(report: &Report, text: &ReportText, model: &ModelIdentity) -> Uuid {
-    event_id(&report.key, &content_hash(text, &report.procedure), report.status, model, 0)
 }
 
 fn borrowed(text: &str) -> Cow<'_, str> {

@@ -8,7 +8,7 @@ use super::event::{
     Cell, Escalation, EventKind, Finding, FindingsEvent, Provenance, PublishedCoding,
     PublishedEvidence, PublishedProcedure, PublishedReason, PublishedSection, PublishedSource,
 };
-use super::identity::{content_hash, event_id, hex, textless_event_id};
+use super::identity::{Identity, hex, textless_event_id};
 use super::{LABEL_SET_VERSION, ModelIdentity, Source, borrowed};
 use crate::report::{
     Evidence, Observation, Procedure, Report, ReportText, Scored, SectionKind, Warning,
@@ -19,20 +19,28 @@ const SOFTWARE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A report whose text was read, with all that was said of it.
 #[derive(Clone, Copy)]
-pub(super) struct Labelled<'a> {
-    pub(super) source: &'a Source<'a>,
-    pub(super) report: &'a Report,
-    pub(super) text: &'a ReportText,
-    pub(super) scored: &'a Scored,
-    pub(super) decision: &'a Decision,
-    pub(super) model: &'a ModelIdentity,
+pub struct Labelled<'a> {
+    /// Where it stands in the input.
+    pub source: &'a Source<'a>,
+    /// The report.
+    pub report: &'a Report,
+    /// What was read.
+    pub text: &'a ReportText,
+    /// What the model said.
+    pub scored: &'a Scored,
+    /// What we say.
+    pub decision: &'a Decision,
+    /// Who said it.
+    pub model: &'a ModelIdentity,
+    /// [`Identity::of`] report, text and model.
+    pub identity: Identity,
 }
 
 impl<'a> Labelled<'a> {
     /// The findings event, revision 0.
     pub(super) fn findings(self, evidence_text: bool, labelled_at: i64) -> FindingsEvent<'a> {
         let Self { report, text, decision, .. } = self;
-        let (event_id, content_hash) = self.identity();
+        let Identity { event_id, content_hash } = self.identity;
         let findings = self
             .cells()
             .map(|(observation, status, confidence, _, evidence)| Finding {
@@ -49,13 +57,13 @@ impl<'a> Labelled<'a> {
             no_finding: Some(borrowed(decision.no_finding.name())),
             sections_present: kinds(text.present.iter().copied()),
             sections_labelled: kinds(text.sections.iter().map(|section| section.kind)),
-            warnings: self.warnings(),
+            warnings: self.published_warnings(),
             doubtful: decision.doubtful(),
             pending_teacher: decision.escalates(),
             escalation_withheld: decision.withheld,
             escalation_reasons: decision.reasons.iter().map(reason).collect(),
             model: Some(Cow::Borrowed(self.model)),
-            content_hash: Some(Cow::Owned(content_hash)),
+            content_hash: Some(Cow::Owned(hex(&content_hash))),
             ..bare(self.source, report, EventKind::Labelled, event_id, labelled_at)
         }
     }
@@ -63,7 +71,7 @@ impl<'a> Labelled<'a> {
     /// The report as the teacher needs it.
     pub(super) fn escalation(self, escalated_at: i64) -> Escalation<'a> {
         let Self { source, report, text, decision, model, .. } = self;
-        let (event_id, content_hash) = self.identity();
+        let Identity { event_id, content_hash } = self.identity;
         let of_cell = |observation: Observation| {
             decision.reasons.iter().filter(move |r| r.observation() == Some(observation))
         };
@@ -91,7 +99,7 @@ impl<'a> Labelled<'a> {
             accession_number: borrowed(report.accession_number.expose()),
             report_status: report.status.into(),
             report_version: report.version.into(),
-            content_hash: Cow::Owned(content_hash),
+            content_hash: Cow::Owned(hex(&content_hash)),
             sections: text
                 .sections
                 .iter()
@@ -104,7 +112,7 @@ impl<'a> Labelled<'a> {
             report_reasons,
             sections_present: kinds(text.present.iter().copied()),
             procedure: procedure(&report.procedure),
-            warnings: self.warnings(),
+            warnings: self.published_warnings(),
             model: Cow::Borrowed(model),
             label_set_version: borrowed(LABEL_SET_VERSION),
             message_type: borrowed(&report.message_type),
@@ -114,13 +122,6 @@ impl<'a> Labelled<'a> {
             escalated_at,
             software_version: borrowed(SOFTWARE_VERSION),
         }
-    }
-
-    /// Event id and content hash.
-    fn identity(self) -> (Uuid, String) {
-        let hash = content_hash(self.text, &self.report.procedure);
-        let id = event_id(&self.report.key, &hash, self.report.status, self.model, 0);
-        (id, hex(&hash))
     }
 
     /// Observation, status, confidence, probabilities and evidence, in model order.
@@ -156,12 +157,17 @@ impl<'a> Labelled<'a> {
         slice_chars(section.text.expose(), evidence.start, evidence.end)
     }
 
-    fn warnings(self) -> Vec<Cow<'a, str>> {
+    /// Oddities of the input, and that its text was cut.
+    pub fn warnings(self) -> Vec<Warning> {
         let mut warnings = self.report.warnings.clone();
         if self.scored.truncated && !warnings.contains(&Warning::TextTruncated) {
             warnings.push(Warning::TextTruncated);
         }
-        warnings.into_iter().map(|warning| borrowed(warning.name())).collect()
+        warnings
+    }
+
+    fn published_warnings(self) -> Vec<Cow<'a, str>> {
+        self.warnings().into_iter().map(|warning| borrowed(warning.name())).collect()
     }
 }
 

@@ -4,7 +4,6 @@
 //! file exchanged later cannot slip in.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::StudentError;
-use crate::publish::ModelIdentity;
+use crate::publish::{ModelIdentity, hex};
 use crate::report::{FindingStatus, Labels, OBSERVATIONS, Observation};
 
 /// The layout of `manifest.json` that this program reads.
@@ -151,7 +150,7 @@ fn read(path: &Path) -> Result<Vec<u8>, StudentError> {
 }
 
 fn verify(path: &Path, entry: &FileEntry, bytes: Vec<u8>) -> Result<Vec<u8>, StudentError> {
-    let found = sha256_hex(&bytes);
+    let found = hex(&Sha256::digest(&bytes));
     if found.eq_ignore_ascii_case(&entry.sha256) {
         return Ok(bytes);
     }
@@ -162,15 +161,6 @@ fn verify(path: &Path, entry: &FileEntry, bytes: Vec<u8>) -> Result<Vec<u8>, Stu
         expected_bytes: entry.bytes,
         found_bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
     })
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        // Writing to a String cannot fail.
-        let _ignored = write!(hex, "{byte:02x}");
-    }
-    hex
 }
 
 /// Parses `manifest.json`; all problems at once.
@@ -355,6 +345,6 @@ mod tests {
     #[test]
     fn hashing_agrees_with_the_published_test_vector() {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(sha256_hex(b"abc"), abc);
+        assert_eq!(hex(&Sha256::digest(b"abc")), abc);
     }
 }

@@ -19,7 +19,7 @@ mod silhouette;
 #[cfg(test)]
 mod tests;
 
-use crate::publish::ModelIdentity;
+use crate::publish::{ModelIdentity, hex};
 use crate::report::{
     Evidence, FindingStatus, OBSERVATIONS, Observation, ReportText, STATUSES, Scored,
 };
@@ -145,7 +145,7 @@ fn identity() -> ModelIdentity {
     ModelIdentity {
         name: "rules".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        sha256: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: hex(&hash.finalize()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the health endpoints answer from.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::broker::heartbeat::Heartbeat;
@@ -17,9 +17,8 @@ pub struct Health {
     origin: Instant,
     started: AtomicBool,
     draining: AtomicBool,
-    assigned: AtomicI64,
+    joined: AtomicBool,
     last_poll_ms: AtomicU64,
-    last_commit_ms: AtomicU64,
     waiting_since_ms: AtomicU64,
     /// The transaction thread's heartbeat.
     pub transaction: Arc<Heartbeat>,
@@ -36,9 +35,8 @@ impl Health {
             origin: Instant::now(),
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
-            assigned: AtomicI64::new(-1),
+            joined: AtomicBool::new(false),
             last_poll_ms: AtomicU64::new(0),
-            last_commit_ms: AtomicU64::new(0),
             waiting_since_ms: AtomicU64::new(0),
             transaction: Arc::new(Heartbeat::default()),
             watchdog,
@@ -63,9 +61,9 @@ impl Health {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Number of partitions assigned; the group was joined.
-    pub fn set_assigned(&self, partitions: usize) {
-        self.assigned.store(i64::try_from(partitions).unwrap_or(i64::MAX), Ordering::Relaxed);
+    /// The group was joined, with or without partitions for us.
+    pub fn joined(&self) {
+        self.joined.store(true, Ordering::Relaxed);
     }
 
     /// The poll thread turned.
@@ -75,7 +73,6 @@ impl Health {
 
     /// Something was committed, or nothing waits for a commit.
     pub fn committed(&self, more_waits: bool) {
-        self.last_commit_ms.store(self.now(), Ordering::Relaxed);
         self.waiting_since_ms.store(if more_waits { self.now() } else { 0 }, Ordering::Relaxed);
     }
 
@@ -122,7 +119,7 @@ impl Health {
         if self.draining.load(Ordering::Relaxed) {
             return Err(String::from("draining"));
         }
-        if self.assigned.load(Ordering::Relaxed) < 0 {
+        if !self.joined.load(Ordering::Relaxed) {
             return Err(String::from("not yet in the consumer group"));
         }
         let waiting = self.waiting_since_ms.load(Ordering::Relaxed) != 0;
@@ -144,7 +141,7 @@ mod tests {
         health.set_started();
         assert!(health.startup().is_ok());
         assert!(health.ready().is_err_and(|why| why.contains("group")));
-        health.set_assigned(0);
+        health.joined();
         assert!(health.ready().is_ok());
         health.set_draining();
         assert_eq!(health.ready(), Err(String::from("draining")));

@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::{EvaluateArgs, EvaluateFailure, LabelerChoice, is_dash};
-use crate::command::default_model;
+use crate::command::labeler;
 use crate::evaluate::judge::System;
 use crate::evaluate::pairing::{Answers, Gold};
 use crate::evaluate::read::{self, Reading, Sheet};
 use crate::evaluate::verdict::Provenance;
+use crate::publish::hex;
 use crate::report::{ReportText, Scored};
 use crate::student::labeler::{LabelError, Labeler};
-use crate::student::rules::RuleLabeler;
-use crate::student::{OnnxLabeler, Student, StudentOptions};
 
 /// Largest label file, in bytes: it is held in memory.
 const MAX_FILE: u64 = 1 << 30;
@@ -55,7 +54,7 @@ pub(super) fn read(
         Some(name) => name.to_string_lossy().into_owned(),
         None => path.display().to_string(),
     };
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&Sha256::digest(&bytes));
     Ok(LabelFile { from: Provenance { name, sha256 }, sheet })
 }
 
@@ -117,13 +116,7 @@ fn labelled(
             args.gold.display()
         )));
     }
-    let mut labeler: Box<dyn Labeler> = match choice {
-        LabelerChoice::Rules => Box::new(RuleLabeler::new()),
-        LabelerChoice::Student => {
-            let model: PathBuf = args.model.clone().unwrap_or_else(default_model);
-            Box::new(OnnxLabeler::new(Student::load(&StudentOptions::new(model))?))
-        }
-    };
+    let mut labeler = labeler(choice, args.model.as_deref())?;
     let answers = label(labeler.as_mut(), &gold.texts)?;
     let model = labeler.model();
     let from = Provenance {
