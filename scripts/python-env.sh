@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv from the hashed locks: `python-env.sh checks` for linters and deployment checks (small),
-# `python-env.sh distill` for the training package as well (PyTorch: 3 GB, minutes).
+# `python-env.sh distill` for the training package as well (PyTorch: 5 GB, minutes).
 source "$(dirname "$0")/lib.sh"
 
 venv=$root/.venv
@@ -18,7 +18,8 @@ install() {
         python3 -m venv "$venv"
     fi
     say "Installing into .venv: $reason"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+    # No cache: it would keep a second copy of gigabytes.
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-cache-dir \
         --only-binary=:all: --require-hashes --requirement "$lock"
     echo "$want" >"$stamp"
 }
@@ -27,7 +28,7 @@ case ${1:-} in
 checks) install checks "linters and the checks of deploy/" ;;
 distill)
     install checks "linters and the checks of deploy/"
-    install distill "PyTorch and what trains the student (3 GB, minutes)"
+    install distill "PyTorch and what trains the student (5 GB, minutes)"
     ;;
 *) fail "usage: python-env.sh checks|distill" ;;
 esac

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from radstream_distill.config import AugmentConfig
 from radstream_distill.corpus import Example, model_text
 from radstream_distill.phrases import Phrases
-from radstream_distill.schema import Row, merge_rows
+from radstream_distill.schema import EMPTY_ROW, Row, merge_rows
 
 _TOKEN = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)*|[^A-Za-z]+")
 
@@ -46,6 +46,8 @@ class TrainingText:
     row: Row
     targets: dict[int, tuple[float, ...]] = field(default_factory=dict)
     weights: dict[int, float] = field(default_factory=dict)
+    labelled: bool = True
+    """False: nobody knows what it says (`Augmenter.spliced`); `row` means nothing and only an ensemble can teach."""
 
 
 def mask_words(text: str, share: float, rng: random.Random) -> str:
@@ -107,6 +109,15 @@ class Augmenter:
         if kind == 1:
             return self._report_plus(rng)
         return self._composed(rng, templates=kind == 3)
+
+    def spliced(self, rng: random.Random) -> TrainingText:
+        """The beginning of one text and the end of another, some words changed for others: language that no label
+        was written for, as a foreign hospital's is. What an ensemble makes of it, its doubt above all, can be taught.
+        """
+        first, second = (self.draw(rng).text.split(" ") for _ in range(2))
+        words = first[: rng.randrange(len(first) + 1)] + second[rng.randrange(len(second)) :]
+        words = [rng.choice(second if rng.random() < 0.5 else first) if rng.random() < 0.06 else w for w in words]
+        return TrainingText(" ".join(words), EMPTY_ROW, labelled=False)
 
     def _noise(self, text: str, rng: random.Random) -> str:
         # Most texts stay as written: a noisy text has its noise in several places, as real ones have.

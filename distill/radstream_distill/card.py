@@ -29,16 +29,17 @@ _LIMITS = """\
 
 def _course(training: Mapping[str, Any]) -> str:
     """How the training went, in a sentence."""
-    refined = training["refine"]
-    if not refined:
-        return f"{training['steps']} steps, seed {training['seed']}."
-    began = f"{training['first_steps']} steps" if training["first_steps"] else "An earlier student"
-    course = f"{began}, then {refined['branches']} x {refined['steps']} steps with other seeds"
-    if refined["branches"] > 1:
-        course += ", whose weights were averaged"
-    if refined["distill_steps"]:
-        course += f", then {training['steps']} steps of the average under the mean of those students (KL and CE)"
-    return course + "."
+    course = f"{training['steps']} steps, seed {training['seed']}"
+    if training["went_on"]:
+        course = f"an earlier student went on for {course}"
+    ensemble = training["ensemble"]
+    if not ensemble:
+        return course + "."
+    return (
+        f"{course}, taught beside the labels by the mean of {ensemble['members']} students of"
+        f" {ensemble['layers']} x {ensemble['hidden']} ({ensemble['steps']} steps each, no other data), which also"
+        f" judged cut and spliced texts ({ensemble['spliced']:.0%}) that have no label."
+    )
 
 
 def _doubt(name: str, doubt: Mapping[str, float]) -> str:
@@ -76,7 +77,7 @@ def render(manifest: Mapping[str, Any], reference: Mapping[str, Scores], evidenc
         "## Training",
         "",
         f"{texts['train']} reports and sentences of `distill/corpus` and {training['templates']} sentence"
-        f" templates; joins, masked words and typos made on the fly. {_course(training)}"
+        f" templates; joins, masked words and typos made on the fly: {_course(training)}"
         f" {texts['validation']} texts chose the checkpoints, {texts['calibration']} others fitted temperatures and"
         " thresholds; no text and no block of twins is shared.",
         f"Configuration `{training['config_sha256'][:12]}`, hashes of every data file in `manifest.json`.",

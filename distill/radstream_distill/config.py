@@ -109,24 +109,25 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
-class RefineConfig:
-    """Second part of the training: branches go on from the first student, are averaged, and teach their average."""
+class EnsembleConfig:
+    """Several larger students that learn first and then teach the one that ships; `members = 0` leaves them out."""
 
-    steps: int = 0
-    """Steps of each branch; 0 leaves the whole part out."""
-    branches: int = 2
-    seed: int = 117
-    """Seed of the first branch; the others count on from it."""
-    learning_rate: float = 6e-4
-    phrases: tuple[str, ...] = ()
-    """Template files of this part alone, beside `data.phrases`; the vocabulary stays that of the first part."""
-    distill_steps: int = 0
-    """Steps of the average under the mean of its branches; 0 leaves the average as it is."""
-    distill_learning_rate: float = 4e-4
-    distill_alpha: float = 0.7
-    """Share of the teacher in the loss of those steps."""
-    threads: int = 1
-    """One thread finishes sooner than two that wait for each other on a busy machine."""
+    members: int = 0
+    seed: int = 201
+    """Seed of the first member; the others count on from it."""
+    hidden: int = 256
+    layers: int = 4
+    heads: int = 8
+    intermediate: int = 1024
+    steps: int = 3000
+    """Steps of each member."""
+    learning_rate: float = 7e-4
+    alpha: float = 0.7
+    """Share of the ensemble in the student's loss, where it chooses the label."""
+    spliced: float = 0.25
+    """Share of the student's texts that are cut and spliced, so that only the ensemble can say what they mean."""
+    workers: int = 0
+    """Members trained at a time, each in a process; 0: all of them on a GPU, one on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class RunConfig:
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    refine: RefineConfig = field(default_factory=RefineConfig)
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     calibrate: CalibrateConfig = field(default_factory=CalibrateConfig)
     evidence_read: str = ""
     """What a reader found of the evidence of a version that the text names; for the model card."""
@@ -177,7 +178,29 @@ class RunConfig:
 
     def training_fingerprint(self) -> str:
         """Hash of what a training run depends on: its checkpoint survives a change of what comes after it."""
-        return self._hash_without("base", "calibrate", "name", "created", "refine", "start", "evidence_read")
+        return self._hash_without("base", "calibrate", "name", "created", "evidence_read")
+
+    def member(self, number: int) -> RunConfig:
+        """The run of one member of the ensemble: another seed and shape, the same data."""
+        wanted = self.ensemble
+        shape = dataclasses.replace(
+            self.encoder,
+            hidden=wanted.hidden,
+            layers=wanted.layers,
+            heads=wanted.heads,
+            intermediate=wanted.intermediate,
+        )
+        train = dataclasses.replace(self.train, steps=wanted.steps, learning_rate=wanted.learning_rate)
+        # What concerns the student alone must not change the fingerprint of a member.
+        return dataclasses.replace(
+            self,
+            seed=self.seed,
+            seeds=1,
+            encoder=shape,
+            train=train,
+            start="",
+            ensemble=EnsembleConfig(seed=wanted.seed + number),
+        )
 
     def _hash_without(self, *keys: str) -> str:
         values = {key: value for key, value in dataclasses.asdict(self).items() if key not in keys}

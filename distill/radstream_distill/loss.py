@@ -47,18 +47,24 @@ def distillation_loss(
     classes: Tensor,
     config: TrainConfig,
     ensemble: Tensor | None = None,
+    share: float = 0.5,
 ) -> Tensor:
     """Mean over cells of w * [(1 - alpha) CE + alpha T^2 KL]; plain CE where the teacher gave no distribution.
 
-    `ensemble` holds the probabilities `[B, 13, 4]` of models that read these very texts. They count where they choose
-    the label: labels are exact by construction, so an ensemble that disagrees has nothing to teach.
+    `ensemble` holds the probabilities `[B, 13, 4]` of models that read these very texts. They count with `share` where
+    they choose the label: labels are exact by construction, so an ensemble that disagrees has nothing to teach. Texts
+    without labels are taught by the ensemble alone.
     """
     hard, soft, has, weight = (tensor.to(logits.device) for tensor in targets_of(texts))
+    weight = weight * classes.to(logits.device).gather(1, hard.T).T
+    alpha = config.distill_alpha * has.float()
     if ensemble is not None:
-        taught = (ensemble.argmax(-1) == hard) & ~has
+        labelled = torch.tensor([text.labelled for text in texts], device=logits.device)[:, None]
+        taught = ((ensemble.argmax(-1) == hard) & ~has) | ~labelled
         soft = torch.where(taught[..., None], ensemble, soft)
         has = has | taught
-    weight = weight * classes.to(logits.device).gather(1, hard.T).T
+        alpha = torch.where(taught, share, alpha).masked_fill(~labelled, 1.0)
+        weight = weight.masked_fill(~labelled, 1.0)
     cross = F.cross_entropy(
         logits.flatten(0, 1), hard.flatten(), reduction="none", label_smoothing=config.label_smoothing
     ).view(hard.shape)
@@ -69,5 +75,4 @@ def distillation_loss(
     teacher = torch.softmax(soft.clamp_min(1e-6).log() / temperature, dim=-1)
     student = torch.log_softmax(logits / temperature, dim=-1)
     divergence = (teacher * (teacher.clamp_min(1e-12).log() - student)).sum(-1) * temperature**2
-    alpha = config.distill_alpha * has.float()
     return (weight * ((1 - alpha) * cross + alpha * divergence)).sum() / hard.numel()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import multiprocessing
 import random
 import resource
 import shutil
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +31,8 @@ from radstream_distill.evidence import evidence_accuracy
 from radstream_distill.model import Student
 from radstream_distill.phrases import Phrases
 from radstream_distill.pretrain import pretrain
-from radstream_distill.refine import refine
 from radstream_distill.runtime import Session
-from radstream_distill.train import Run, Trained, balance, predict, say, train_student
+from radstream_distill.train import Mean, Run, Trained, balance, device_of, predict, say, train_student
 
 PARITY = 1e-4
 """Largest difference of a logit between PyTorch and ONNX Runtime that an export may show."""
@@ -48,8 +49,6 @@ class Data:
 
     split: Split
     phrases: Phrases | None
-    drill: Phrases | None
-    """The templates of the refining part, those of the first part among them."""
     files: dict[str, str]
     """SHA-256 of every data file, by name."""
 
@@ -57,8 +56,7 @@ class Data:
 def load_data(config: RunConfig) -> Data:
     """Reads the data files and deals the split. Teacher reports whose text is held out elsewhere are dropped."""
     data = config.data
-    drilled = (*data.phrases, *config.refine.phrases)
-    paths = [config.path(name) for name in (*data.reports, *data.sentences, *drilled, *data.teacher_reports)]
+    paths = [config.path(name) for name in (*data.reports, *data.sentences, *data.phrases, *data.teacher_reports)]
     reports = [example for name in data.reports for example in corpus.load_reports(config.path(name))]
     bank = [example for name in data.sentences for example in corpus.load_sentences(config.path(name))]
     split = corpus.split_blocks(
@@ -72,17 +70,16 @@ def load_data(config: RunConfig) -> Data:
     taught = [example for name in data.teacher_reports for example in corpus.load_reports(config.path(name))]
     split.train.extend(example for example in taught if corpus.text_key(example.text) not in held)
     phrases = Phrases.load([config.path(name) for name in data.phrases]) if data.phrases else None
-    drill = Phrases.load([config.path(name) for name in drilled]) if drilled else None
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-    return Data(split, phrases, drill, files)
+    return Data(split, phrases, files)
 
 
-def augmenter(config: RunConfig, data: Data, *, drill: bool = False) -> Augmenter:
-    """The source of training texts; `drill` adds the templates of the refining part."""
+def augmenter(config: RunConfig, data: Data) -> Augmenter:
+    """The source of training texts."""
     return Augmenter(
         [example for example in data.split.train if not example.is_sentence],
         [example for example in data.split.train if example.is_sentence],
-        data.drill if drill else data.phrases,
+        data.phrases,
         config.augment,
     )
 
@@ -123,30 +120,61 @@ def starting_encoder(
 
 
 def train_all(config: RunConfig, data: Data, tokenizer: Tokenizer, work: Path) -> tuple[Trained, list[Trained]]:
-    """The student that ships, and every student of the first part, one per seed."""
+    """The student that ships, and every one that was trained, one per seed."""
     classes = balance(data.split.train, config.train)
     if config.start:
-        if not config.refine.steps:
-            raise ValueError("a run with `start` needs `refine.steps`")
         saved = torch.load(config.path(config.start) / _STUDENT, weights_only=False)
-        encoder = EncoderConfig(**saved["encoder"])
-        student = Student(encoder)
-        student.load_state_dict(saved["weights"])
-        students = [Trained(student, config.seed, 0, 0.0, 0.0)]
+        encoder, start = EncoderConfig(**saved["encoder"]), saved["weights"]
     else:
         encoder, start = starting_encoder(config, data, tokenizer, work)
-        students = []
-        for seed in range(config.seed, config.seed + config.seeds):
-            run = Run(config, encoder, tokenizer, augmenter(config, data), classes, seed, start)
-            students.append(train_student(run, data.split.validation, work / f"seed-{seed}.pt"))
-    best = max(students, key=lambda trained: trained.kappa)
-    if config.refine.steps:
+    teacher = Mean(train_members(config, tokenizer, work)) if config.ensemble.members else None
+    students = []
+    for seed in range(config.seed, config.seed + config.seeds):
+        run = Run(config, encoder, tokenizer, augmenter(config, data), classes, seed, start, teacher)
+        students.append(train_student(run, data.split.validation, work / f"seed-{seed}.pt"))
+    return max(students, key=lambda trained: trained.kappa), students
 
-        def source() -> Augmenter:
-            return augmenter(config, data, drill=True)
 
-        best = refine(config, encoder, tokenizer, source, classes, best.model, data.split.validation, work)
-    return best, students
+def train_members(config: RunConfig, tokenizer: Tokenizer, work: Path) -> list[Student]:
+    """The members of the ensemble; those that `work` holds already are not trained again."""
+    vocabulary = work / _TOKENIZER
+    tokenizer.save(str(vocabulary), pretty=False)
+    folder = work / "members"
+    folder.mkdir(exist_ok=True)
+    count = config.ensemble.members
+    workers = config.ensemble.workers or (count if device_of(config.train.device).type == "cuda" else 1)
+    if workers == 1:
+        return [train_member(config, number, vocabulary, folder) for number in range(count)]
+    # A process each: one small student cannot keep a GPU busy.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(train_member, [config] * count, range(count), [vocabulary] * count, [folder] * count))
+
+
+def train_member(config: RunConfig, number: int, vocabulary: Path, folder: Path) -> Student:
+    """One member, from its file where the same configuration has made it before."""
+    run_config = config.member(number)
+    saved = folder / f"member-{number}.pt"
+    tokenizer = tokens.load(vocabulary)
+    encoder = dataclasses.replace(run_config.encoder, vocab_size=tokenizer.get_vocab_size())
+    if saved.exists():
+        state = torch.load(saved, weights_only=False)
+        if state["fingerprint"] == run_config.training_fingerprint():
+            student = Student(encoder)
+            student.load_state_dict(state["weights"])
+            return student
+    torch.set_num_threads(run_config.train.threads)
+    data = load_data(run_config)
+    classes = balance(data.split.train, run_config.train)
+    seed = run_config.ensemble.seed
+    run = Run(run_config, encoder, tokenizer, augmenter(run_config, data), classes, seed)
+    checkpoint = folder / f"member-{number}-run.pt"
+    if saved.exists():  # Of another configuration, and so is what is left of its run.
+        checkpoint.unlink(missing_ok=True)
+    trained = train_student(run, data.split.validation, checkpoint)
+    state = {"fingerprint": run_config.training_fingerprint(), "weights": trained.model.state_dict()}
+    torch.save(state, saved.with_suffix(".tmp"))
+    saved.with_suffix(".tmp").replace(saved)
+    return trained.model
 
 
 def check_parity(student: Trained, session: Session, texts: list[str], config: RunConfig) -> float:
@@ -272,12 +300,12 @@ def assemble(
             "validation": len(split.validation),
             "calibration": len(split.calibration),
         },
-        "templates": data.drill.size if data.drill is not None else 0,
+        "templates": data.phrases.size if data.phrases is not None else 0,
         "seed": best.seed,
         "steps": best.step,
         "pretraining_steps": config.pretrain.steps,
-        "first_steps": 0 if config.start else config.train.steps,
-        "refine": dataclasses.asdict(config.refine) if config.refine.steps else None,
+        "went_on": bool(config.start),
+        "ensemble": dataclasses.asdict(config.ensemble) if config.ensemble.members else None,
         "parameters": sum(parameter.numel() for parameter in best.model.parameters()),
         "encoder": dataclasses.asdict(best.model.config) | {"start_from": bool(config.encoder.start_from)},
         "config_sha256": config.fingerprint(),

@@ -37,6 +37,21 @@ def say(message: str) -> None:
     sys.stderr.flush()
 
 
+class Mean:
+    """The mean of several students' probabilities."""
+
+    def __init__(self, students: Sequence[Student]) -> None:
+        if not students:
+            raise ValueError("an ensemble of nothing")
+        self._students = [student.eval() for student in students]
+
+    @torch.no_grad()
+    def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Probabilities `[B, 13, 4]`."""
+        members = [torch.softmax(student.to(ids.device)(ids, mask)[0], dim=-1) for student in self._students]
+        return torch.stack(members).mean(0)
+
+
 @dataclass(frozen=True)
 class Trained:
     """A student with the scores it was chosen by."""
@@ -129,6 +144,12 @@ class Run:
         self.since_best = 0
         self.seconds = 0.0
 
+    def draw(self, rng: random.Random) -> TrainingText:
+        """One training text; with an ensemble some are spliced ones, which only it can label."""
+        if self.ensemble is not None and rng.random() < self.config.ensemble.spliced:
+            return self.augmenter.spliced(rng)
+        return self.augmenter.draw(rng)
+
     def load(self, start: dict[str, Tensor]) -> None:
         """First weights: of a whole student, or of an encoder alone."""
         whole = any(name.startswith("encoder.") for name in start)
@@ -169,7 +190,7 @@ class Run:
         ids, mask = ids.to(self.device), mask.to(self.device)
         logits, _ = self.model(ids, mask)
         taught = self.ensemble(ids, mask) if self.ensemble is not None else None
-        loss = distillation_loss(logits, texts, self.classes, settings, taught)
+        loss = distillation_loss(logits, texts, self.classes, settings, taught, self.config.ensemble.alpha)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
@@ -203,7 +224,7 @@ def train_student(
     next_evaluation = (run.step // settings.evaluate_every + 1) * settings.evaluate_every
     next_checkpoint = (run.step // settings.checkpoint_every + 1) * settings.checkpoint_every
     stream = pools(
-        run.augmenter.draw,
+        run.draw,
         encode,
         budget=settings.tokens_per_batch,
         pad_id=pad_id,

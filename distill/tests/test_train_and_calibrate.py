@@ -2,19 +2,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from radstream_distill import calibrate, config, corpus, evaluate, loss, manifest, refine
+from radstream_distill import calibrate, config, corpus, evaluate, loss, manifest
 from radstream_distill.augment import TrainingText
 from radstream_distill.config import CalibrateConfig, EncoderConfig, RunConfig, TrainConfig
-from radstream_distill.make import augmenter, load_data, make, train_all, train_tokenizer
+from radstream_distill.make import augmenter, load_data, make, train_members, train_tokenizer
 from radstream_distill.model import Student
 from radstream_distill.schema import EMPTY_ROW, OBSERVATIONS, row_from_labels
-from radstream_distill.train import Run, balance, train_student
+from radstream_distill.train import Mean, Run, balance, train_student
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
@@ -31,8 +32,16 @@ TINY = {
     "train.checkpoint_every": 20,
     "seeds": 1,
     "max_tokens": 256,
+    "ensemble.members": 0,
 }
-REFINED = {"refine.steps": 4, "refine.branches": 2, "refine.distill_steps": 3}
+ENSEMBLE = {
+    "ensemble.members": 2,
+    "ensemble.hidden": 16,
+    "ensemble.layers": 1,
+    "ensemble.heads": 2,
+    "ensemble.intermediate": 32,
+    "ensemble.steps": 3,
+}
 
 
 def tiny(**more: object) -> RunConfig:
@@ -88,26 +97,24 @@ def test_make_writes_a_folder_that_verifies(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("radstream_distill.make._PARITY_TEXTS", 20)
     monkeypatch.setattr("radstream_distill.make._EVIDENCE_JOINS", 5)
     monkeypatch.setattr("radstream_distill.make._SPEED_SECONDS", 0.1)
-    settings = tiny(**{"train.steps": 6, "train.evaluate_every": 6, "pretrain.steps": 2, **REFINED})
+    settings = tiny(**{"train.steps": 6, "train.evaluate_every": 6, "pretrain.steps": 2, **ENSEMBLE})
     out = tmp_path / "model"
     written = make(settings, out, tmp_path / "work", [])
     assert manifest.verify(out) == []
     assert written["version"] in (out / "README.md").read_text()
-    assert written["version"].startswith("2026.11.24-") and len(written["temperatures"]) == 13
+    assert written["version"].startswith("2026.11.28-") and len(written["temperatures"]) == 13
     assert written["length_buckets"][-1] == 256 and all(b % 8 == 0 for b in written["length_buckets"])
     assert json.loads((tmp_path / "work" / "report.json").read_text())["peak_memory_mib"] > 0
 
     again = make(settings, tmp_path / "again", tmp_path / "work2", [])
     assert again["files"] == written["files"], "same seed, same bytes"
 
-    assert written["training"]["refine"]["branches"] == 2
+    assert written["training"]["ensemble"]["members"] == 2 and "mean of 2 students" in (out / "README.md").read_text()
 
-    site = tiny(start=str(tmp_path / "work"), **REFINED | {"refine.branches": 1, "refine.distill_steps": 0})
+    site = tiny(start=str(tmp_path / "work"), **{"train.steps": 4, "train.evaluate_every": 4})
     adapted = make(site, tmp_path / "site", tmp_path / "work3", [])
     assert adapted["files"]["tokenizer.json"] == written["files"]["tokenizer.json"], "a student keeps its vocabulary"
     assert adapted["files"]["model.onnx"] != written["files"]["model.onnx"]
-    assert not (tmp_path / "work3" / "seed-17.pt").exists(), "the first part is not run again"
-
     (out / "tokenizer.json").write_text("{}")
     assert "tokenizer.json" in manifest.verify(out)[0]
 
@@ -142,34 +149,6 @@ def test_an_ensemble_counts_only_where_it_chooses_the_label() -> None:
     assert cost(agreeing, agreeing) < cost(agreeing, [0.01, 0.01, 0.01, 0.97])
     wrong = [0.1, 0.6, 0.1, 0.2]
     assert cost(wrong, wrong) > cost(wrong, [0.01, 0.01, 0.01, 0.97])
-
-
-def test_the_average_of_branches_lies_between_them_and_their_mean_is_a_distribution() -> None:
-    encoder = EncoderConfig(hidden=16, layers=1, heads=2, intermediate=16, position_buckets=4, vocab_size=30)
-    students = []
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        students.append(Student(encoder))
-    middle = refine.average(students)
-    first, second = (student.state_dict()["pooling.judge.weight"] for student in students)
-    assert torch.allclose(middle["pooling.judge.weight"], (first + second) / 2)
-    assert not torch.equal(first, second)
-
-    ids, mask = torch.randint(0, 30, (2, 8)), torch.ones(2, 8, dtype=torch.long)
-    mean = refine.Mean(students)(ids, mask)
-    single = torch.softmax(students[0].eval()(ids, mask)[0], -1)
-    assert mean.shape == (2, 13, 4) and torch.allclose(mean.sum(-1), torch.ones(2, 13))
-    assert not torch.allclose(mean, single) and not mean.requires_grad
-    with pytest.raises(ValueError, match="nothing"):
-        refine.Mean([])
-
-
-def test_a_run_that_starts_from_a_student_must_refine_it(tmp_path: Path) -> None:
-    settings = tiny(start=str(tmp_path), **{"refine.steps": 0})
-    (tmp_path / "tokenizer.json").write_text("{}")
-    data = load_data(settings)
-    with pytest.raises(ValueError, match=r"refine\.steps"):
-        train_all(settings, data, object(), tmp_path)  # type: ignore[arg-type]
 
 
 def test_a_doubtful_teacher_weighs_less() -> None:
@@ -246,3 +225,54 @@ def test_calibration_error_and_capture() -> None:
 def test_self_test_candidates_are_enough_and_readable() -> None:
     cases = manifest.load_self_test(ROOT / "corpus" / "selftest.jsonl")
     assert len(cases) >= 60 and len({case.text for case in cases}) == len(cases)
+
+
+def test_an_ensemble_is_the_mean_of_its_members_and_of_something() -> None:
+    encoder = EncoderConfig(hidden=16, layers=1, heads=2, intermediate=16, position_buckets=4, vocab_size=30)
+    students = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        students.append(Student(encoder))
+    ids = torch.randint(5, 30, (3, 16))
+    mask = torch.ones_like(ids)
+    members = [torch.softmax(student.eval()(ids, mask)[0], -1) for student in students]
+    mean = Mean(students)(ids, mask)
+    assert torch.allclose(mean, (members[0] + members[1]) / 2, atol=1e-6)
+    assert not torch.allclose(members[0], members[1], atol=1e-3)
+    with pytest.raises(ValueError, match="nothing"):
+        Mean([])
+
+
+def test_members_are_trained_once_and_again_when_their_settings_change(tmp_path: Path) -> None:
+    settings = tiny(**{"train.steps": 2, **ENSEMBLE})
+    words = train_tokenizer(settings, load_data(settings))
+    first = train_members(settings, words, tmp_path)
+    saved = tmp_path / "members" / "member-1.pt"
+    made = saved.stat().st_mtime_ns
+    train_members(tiny(**{"train.steps": 3, **ENSEMBLE, "ensemble.alpha": 0.9}), words, tmp_path)
+    assert saved.stat().st_mtime_ns == made, "what concerns the student alone leaves the members as they are"
+    again = train_members(tiny(**{"train.steps": 2, **ENSEMBLE, "ensemble.steps": 2}), words, tmp_path)
+    assert saved.stat().st_mtime_ns != made
+    before, after = first[1].state_dict(), again[1].state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert any(not torch.equal(first[0].state_dict()[name], before[name]) for name in before), "seeds differ"
+
+
+def test_spliced_texts_are_taught_by_the_ensemble_alone() -> None:
+    settings = TrainConfig(label_smoothing=0.0)
+    text = TrainingText("x", EMPTY_ROW, labelled=False)
+    taught = torch.tensor([0.1, 0.6, 0.1, 0.2]).repeat(1, 13, 1)
+    follows = taught.log()
+    cost = loss.distillation_loss(follows, [text], torch.ones(13, 4), settings, taught, 0.5)
+    assert float(cost) == pytest.approx(0, abs=1e-5)
+    # The row says "not mentioned", and would cost a student that believes the ensemble; a labelled text does.
+    labelled = TrainingText("x", EMPTY_ROW)
+    assert float(loss.distillation_loss(follows, [labelled], torch.ones(13, 4), settings, taught, 0.5)) > 1
+
+
+def test_a_run_draws_spliced_texts_only_for_an_ensemble() -> None:
+    run, _ = run_of(tiny(**{"ensemble.spliced": 1.0}))
+    assert run.draw(random.Random(3)).labelled
+    run.ensemble = lambda ids, mask: torch.zeros(1)
+    drawn = [run.draw(random.Random(seed)) for seed in range(20)]
+    assert not any(text.labelled for text in drawn) and len({text.text for text in drawn}) == 20
