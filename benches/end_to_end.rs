@@ -117,6 +117,8 @@ impl Bench {
         settings.student.batch_tokens = args.batch_tokens;
         settings.kafka.static_membership = false;
         settings.topics.partitions = args.partitions;
+        // The feed repeats texts; what is measured is inference.
+        settings.student.remember_mib = 0;
         settings.delivery.guarantee = Guarantee::AtLeastOnce;
         let mut student = Student::load(&assemble::student_options(&settings))
             .unwrap_or_else(|error| panic!("{error}"));
@@ -304,7 +306,8 @@ impl Bench {
             .collect();
         let auth = Authenticator::from_settings(&settings);
         let options =
-            assemble::stage_options(&settings, auth, &loaded, Framing::SingleObject, &counts, None);
+            assemble::stage_options(&settings, auth, &loaded, Framing::SingleObject, &counts, None)
+                .unwrap();
         let stop = Stop::default();
         let health = Arc::new(Health::new(Duration::from_secs(60)));
         let totals = Arc::new(Totals::default());

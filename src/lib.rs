@@ -17,6 +17,7 @@
 //! * [`broker`] — Kafka: consumer, ledger of finished records, transactions.
 //! * [`pipeline`] — stage label: the threads between them. The only place that makes threads.
 //! * [`evaluate`] — how good are labels: CheXbert's tasks, intervals, calibration, routing.
+//! * [`pdf`] — the text of attached PDF documents, taken out by a child process with limits.
 //! * [`config`], [`telemetry`] — settings; logs, metrics, health.
 //! * [`command`], [`demo`] — what the binary offers.
 //!
@@ -33,5 +34,6 @@ pub mod pipeline;
 pub mod config;
 pub mod telemetry;
 pub mod evaluate;
+pub mod pdf;
 pub mod command;
 pub mod demo;

@@ -404,11 +404,54 @@ pub enum Warning {
     NoHeadings,
     /// The text was longer than the model reads; its tail was not labelled.
     TextTruncated,
+    /// The whole message had been escaped once more than it should be; that was undone.
+    DoubleEscaped,
+    /// An unescaped field separator in the text had shifted later fields; they were put back.
+    FieldShiftRepaired,
+    /// A trailer (BTS-1, FTS-1) counts other than what its batch holds: something may be missing.
+    BatchCountMismatch,
+    /// A result status was given that no table knows; the lines' statuses, else final, stand in.
+    StatusUnknown,
+    /// Some lines were marked deleted or wrong and are left out; the others were labelled.
+    LinesWithdrawn,
+    /// The text was taken from notes (NTE), because the observations only pointed to them.
+    TextFromNotes,
+    /// The text was extracted from an attached PDF: its order is that of the page, not of the author.
+    TextFromPdf,
+    /// The source says that an AI drafted the report (FHIR security label AIAST). Never train on it.
+    AiDrafted,
 }
 
 impl Warning {
+    /// All warnings.
+    pub const ALL: [Self; 23] = [
+        Self::NonstandardTerminator,
+        Self::LeadingGarbage,
+        Self::CharsetGuessed,
+        Self::UnknownEscape,
+        Self::UnknownValueType,
+        Self::AttachmentNotRead,
+        Self::StatusMissing,
+        Self::AuthorityMissing,
+        Self::FillerNumberMissing,
+        Self::BadTimestamp,
+        Self::ProcedureConflict,
+        Self::MixedExam,
+        Self::AddendumAlone,
+        Self::NoHeadings,
+        Self::TextTruncated,
+        Self::DoubleEscaped,
+        Self::FieldShiftRepaired,
+        Self::BatchCountMismatch,
+        Self::StatusUnknown,
+        Self::LinesWithdrawn,
+        Self::TextFromNotes,
+        Self::TextFromPdf,
+        Self::AiDrafted,
+    ];
+
     /// Machine name (`nonstandard_terminator`).
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::NonstandardTerminator => "nonstandard_terminator",
             Self::LeadingGarbage => "leading_garbage",
@@ -425,6 +468,14 @@ impl Warning {
             Self::AddendumAlone => "addendum_alone",
             Self::NoHeadings => "no_headings",
             Self::TextTruncated => "text_truncated",
+            Self::DoubleEscaped => "double_escaped",
+            Self::FieldShiftRepaired => "field_shift_repaired",
+            Self::BatchCountMismatch => "batch_count_mismatch",
+            Self::StatusUnknown => "status_unknown",
+            Self::LinesWithdrawn => "lines_withdrawn",
+            Self::TextFromNotes => "text_from_notes",
+            Self::TextFromPdf => "text_from_pdf",
+            Self::AiDrafted => "ai_drafted",
         }
     }
 }
@@ -472,6 +523,9 @@ pub struct Report {
     pub sending_application: String,
     /// MSH-4.
     pub sending_facility: String,
+    /// Character set that the message was read in, as WHATWG's Encoding Standard names it (`UTF-8`,
+    /// `windows-1252`), or `US-ASCII`.
+    pub charset: &'static str,
     /// MSH-11 is T or D: never published to production.
     pub test_message: bool,
     /// Oddities so far, in the order met, each once.

@@ -207,6 +207,7 @@ mod tests {
             message_type: "ORU^R01".into(),
             sending_application: String::new(),
             sending_facility: String::new(),
+            charset: "US-ASCII",
             test_message: false,
             warnings,
         }

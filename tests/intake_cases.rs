@@ -195,6 +195,12 @@ fn m13_a_bad_message_in_a_batch_is_rejected_alone() {
         panic!("not rejected")
     };
     assert_eq!(rejection.location, "message[2]/MSH-9");
+    // BTS-1 says 7 where there are 3: something may be missing, and every finding says so.
+    for decoded in decoded(batch.as_bytes()) {
+        if let Decoded::Report(report) = decoded {
+            assert!(report.warnings.contains(&Warning::BatchCountMismatch));
+        }
+    }
     assert_eq!(outcomes(format!("{good}{other}").as_bytes()), ["labelled", "labelled"]);
     assert_eq!(outcomes(b"FHS|^~\\&|RIS\rFTS|0\r"), ["skipped_non_report"]);
 }
@@ -497,6 +503,27 @@ fn m33_a_suffix_is_read_from_either_component() {
             "{identifier}"
         );
     }
+}
+
+#[test]
+fn m34_a_report_that_an_ai_drafted_is_labelled_and_marked() {
+    let resource = |meta: &str| {
+        format!(
+            r#"{{"resourceType":"DiagnosticReport","id":"r1","status":"final","code":{{"text":"XR CHEST"}},"conclusion":"No acute disease."{meta}}}"#
+        )
+    };
+    let label = r#","meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"AIAST"}]}"#;
+    let drafted = resource(label);
+    let bundle = |meta: &str, resource: &str| {
+        format!(r#"{{"resourceType":"Bundle","entry":[{{"resource":{resource}}}]{meta}}}"#)
+    };
+    for json in [drafted.clone(), bundle("", &drafted), bundle(label, &resource(""))] {
+        assert_eq!(outcome(json.as_bytes()), "labelled");
+        assert!(report(json.as_bytes()).warnings.contains(&Warning::AiDrafted), "{json}");
+    }
+    assert!(!report(resource("").as_bytes()).warnings.contains(&Warning::AiDrafted));
+    let test = resource(r#","meta":{"security":[{"code":"HTEST"}]}"#);
+    assert_eq!(outcome(test.as_bytes()), "skipped_test");
 }
 
 #[test]

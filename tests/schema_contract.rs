@@ -43,6 +43,7 @@ fn report() -> Report {
         message_type: "ORU^R01".into(),
         sending_application: "RIS".into(),
         sending_facility: "GENERAL".into(),
+        charset: "UTF-8",
         test_message: false,
         warnings: vec![Warning::CharsetGuessed],
     }
@@ -201,7 +202,29 @@ fn an_escalation_carries_the_text_and_asks_only_about_the_doubtful_cell() {
     assert_eq!(escalation.cells[8].probabilities.negative, 0.51);
     assert_eq!(escalation.cells[8].reasons[0].reason, "low_confidence");
     assert_eq!(escalation.report_reasons, []);
+    assert!(!escalation.training_excluded);
     assert_eq!(escalation.escalated_at, NOW);
+}
+
+#[test]
+fn m34_an_escalation_of_an_ai_drafted_report_is_excluded_from_training() {
+    let headers = headers();
+    let report = Report { warnings: vec![Warning::AiDrafted], ..report() };
+    let (text, scored, decision, model) = (text(), scored(), decision(), model());
+    let labelled = Labelled {
+        source: &source(&headers),
+        report: &report,
+        text: &text,
+        scored: &scored,
+        decision: &decision,
+        model: &model,
+        identity: Identity::of(&report, &text, &model),
+    };
+    let outgoing = Publisher::new(PublishSettings::default()).escalation(labelled, NOW).unwrap();
+    let escalation: Escalation<'static> =
+        decode(Contract::Escalation, outgoing.payload.as_deref().unwrap()).unwrap();
+    assert!(escalation.training_excluded);
+    assert_eq!(escalation.warnings, ["ai_drafted"]);
 }
 
 #[test]

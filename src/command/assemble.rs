@@ -9,10 +9,13 @@ use crate::broker::auth::Authenticator;
 use crate::broker::committer::CommitterOptions;
 use crate::broker::consumer::Ends;
 use crate::config::{self, DeadLetterHeaders, Guarantee, Labeler, Settings};
+use crate::decode::{AvroInput, DecodeOptions, WriterSchemas};
 use crate::extract::ExtractPolicy;
+use crate::pdf::PdfProcess;
 use crate::pipeline::StageOptions;
 use crate::pipeline::account::DeadLetterLimits;
 use crate::pipeline::engine::Engine;
+use crate::pipeline::schemas::SchemaLookup;
 use crate::pipeline::settle::{CommitLimits, TopicNames};
 use crate::publish::registry::{RegistryError, RegistrySettings, register};
 use crate::publish::{ErrorHeaders, Framing, ModelIdentity, PublishSettings, Publisher};
@@ -158,6 +161,9 @@ pub fn stage_topics(settings: &Settings) -> Vec<String> {
     if settings.routing.escalate {
         all.push(topics.escalations.clone());
     }
+    if !topics.distillation.is_empty() {
+        all.push(topics.distillation.clone());
+    }
     all.push(topics.dead_letters.clone());
     all
 }
@@ -172,7 +178,14 @@ pub async fn framing(settings: &Settings) -> Result<Framing, RegistryError> {
         return Ok(Framing::SingleObject);
     }
     let topics = &settings.topics;
-    let registry = RegistrySettings {
+    let registry = registry_settings(registry);
+    let ids = register(&registry, &topics.findings, &topics.escalations).await?;
+    Ok(Framing::Confluent(ids))
+}
+
+/// Settings of the registry as its client wants them.
+fn registry_settings(registry: &config::SchemaRegistry) -> RegistrySettings {
+    RegistrySettings {
         url: registry.url.clone(),
         basic_auth: (!registry.username.is_empty())
             .then(|| (registry.username.clone(), registry.password.expose().to_owned())),
@@ -183,9 +196,56 @@ pub async fn framing(settings: &Settings) -> Result<Framing, RegistryError> {
         timeout: Duration::from_millis(registry.timeout_ms),
         auto_register: registry.auto_register,
         ca_file: (!registry.ca_file.as_os_str().is_empty()).then(|| registry.ca_file.clone()),
+    }
+}
+
+/// Why input cannot be read as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The file of the Avro schema.
+    #[error("intake.avro_schema = {path}: {problem}; correct the file, or its name")]
+    Schema {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The system.
+    #[error("reading input cannot be set up: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Settings of decode with what it cannot find out itself: schemas of Avro input, a reader of PDF. And
+/// who asks for the schemas, where a registry has them.
+///
+/// # Errors
+/// [`InputError`].
+pub fn decode_options(
+    settings: &Settings,
+) -> Result<(DecodeOptions, Option<Arc<SchemaLookup>>), InputError> {
+    let intake = &settings.intake;
+    let mut options = intake.decode_options();
+    if intake.read_pdf {
+        options.pdf = Some(Arc::new(PdfProcess::of_this_program()?));
+    }
+    if intake.avro_field.is_empty() {
+        return Ok((options, None));
+    }
+    if intake.avro_schema.as_os_str().is_empty() {
+        let input = AvroInput::new(&intake.avro_field, WriterSchemas::default());
+        let registry = registry_settings(&settings.schema_registry);
+        let lookup = SchemaLookup::new(registry, Arc::clone(&input.schemas))?;
+        options.avro = Some(input);
+        return Ok((options, Some(Arc::new(lookup))));
+    }
+    let wrong = |problem: String| InputError::Schema {
+        path: intake.avro_schema.display().to_string(),
+        problem,
     };
-    let ids = register(&registry, &topics.findings, &topics.escalations).await?;
-    Ok(Framing::Confluent(ids))
+    let json = std::fs::read_to_string(&intake.avro_schema).map_err(|e| wrong(e.to_string()))?;
+    let schemas = WriterSchemas::one(&json).map_err(|e| wrong(e.to_string()))?;
+    options.avro = Some(AvroInput::new(&intake.avro_field, schemas));
+    Ok((options, None))
 }
 
 /// Options of stage label.
@@ -196,11 +256,12 @@ pub fn stage_options(
     framing: Framing,
     counts: &PartitionCounts,
     stop_at: Option<Ends>,
-) -> StageOptions {
+) -> Result<StageOptions, InputError> {
     let transactional = settings.delivery.guarantee == Guarantee::ExactlyOnce;
     let topics = &settings.topics;
     let dead_letters = counts.get(&topics.dead_letters);
-    StageOptions {
+    let (decode, schemas) = decode_options(settings)?;
+    Ok(StageOptions {
         consumer: config::kafka::consumer_properties(settings).into_iter().collect(),
         committer: CommitterOptions {
             config: config::kafka::producer_properties(settings, transactional)
@@ -219,7 +280,8 @@ pub fn stage_options(
         },
         stop_at,
         budget_bytes: usize::try_from(settings.memory.in_flight_bytes()).unwrap_or(usize::MAX),
-        decode: settings.intake.decode_options(),
+        decode,
+        schemas,
         extract: extract_policy(settings),
         policy: policy(settings, loaded),
         model: loaded.model.clone(),
@@ -238,8 +300,10 @@ pub fn stage_options(
             consecutive: settings.publish.max_consecutive_dead_letters,
         },
         max_batch_age: Duration::from_millis(settings.student.max_batch_age_ms),
+        score_memory_bytes: usize::try_from(settings.student.remember_mib << 20)
+            .unwrap_or(usize::MAX),
         max_reports_per_second: settings.student.max_reports_per_second,
-    }
+    })
 }
 
 /// Settings of extract.
@@ -284,5 +348,6 @@ fn publish_settings(settings: &Settings, framing: Framing) -> PublishSettings {
         },
         max_message_bytes: publish.max_message_bytes,
         framing,
+        withdraw_samples: !settings.topics.distillation.is_empty(),
     }
 }

@@ -120,7 +120,9 @@ fn kafka(s: &Settings, timeout: Duration, list: &mut List<'_>) -> io::Result<()>
     let findings = topic(&cluster, &s.topics.findings, list)?;
     let escalations = topic(&cluster, &s.topics.escalations, list)?;
     topic(&cluster, &s.topics.dead_letters, list)?;
-    topic(&cluster, &s.topics.distillation, list)?;
+    if !s.topics.distillation.is_empty() {
+        topic(&cluster, &s.topics.distillation, list)?;
+    }
     if let (Some(findings), Some(escalations)) = (findings, escalations)
         && findings.partitions != escalations.partitions
     {

@@ -98,7 +98,7 @@ fn show(args: &DemoArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) -> Resu
     let counts =
         topics.iter().map(|topic| (topic.clone(), PARTITIONS.unsigned_abs() as usize)).collect();
     let options =
-        assemble::stage_options(&settings, auth, &loaded, Framing::SingleObject, &counts, None);
+        assemble::stage_options(&settings, auth, &loaded, Framing::SingleObject, &counts, None)?;
     let Loaded { engine, .. } = loaded;
     introduce(&process, &model, stderr);
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Settings};
+use crate::pdf;
 use crate::student::labeler::Labeler;
 use crate::student::rules::RuleLabeler;
 use crate::student::{OnnxLabeler, Student, StudentError, StudentOptions, runtime};
@@ -62,6 +63,9 @@ enum Command {
     Check(CheckArgs),
     /// Work with the topics.
     Topics(TopicsArgs),
+    /// Takes the text out of a PDF on standard input, under limits. Radstream starts it for itself.
+    #[command(hide = true, name = pdf::COMMAND)]
+    ReadPdf,
 }
 
 /// Arguments of `radstream check`.
@@ -118,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &mut stderr),
         Command::Demo(args) => demo::run(&args, &mut stdout, &mut stderr),
         Command::Label(args) => label(&args),
+        Command::ReadPdf => pdf::child(&mut io::stdin().lock(), &mut stdout.lock()),
         Command::Evaluate(args) => {
             evaluate::run(&args, &mut io::stdin().lock(), &mut stdout, &mut stderr)
         }

@@ -22,7 +22,7 @@ use crate::telemetry::http::{Endpoints, Server, serve};
 use crate::telemetry::totals::Totals;
 use crate::telemetry::{self, TelemetryError};
 
-use super::assemble::{self, Loaded, TopicsError};
+use super::assemble::{self, InputError, Loaded, TopicsError};
 use super::exit;
 
 /// How often housekeeping is done.
@@ -82,6 +82,9 @@ pub enum RunError {
     /// The cluster or its topics.
     #[error(transparent)]
     Topics(#[from] TopicsError),
+    /// The input.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// The schema registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -134,6 +137,8 @@ impl RunError {
             Self::Telemetry(_) | Self::Http { .. } | Self::Student(_) => exit::CONFIGURATION,
             Self::Topics(TopicsError::Cluster(error)) => exit::of_admin_error(error),
             Self::Topics(TopicsError::Missing(_)) => exit::CONFIGURATION,
+            Self::Input(InputError::Schema { .. }) => exit::CONFIGURATION,
+            Self::Input(InputError::System(_)) => exit::INTERNAL,
             Self::Registry(RegistryError::Unreachable { .. }) => exit::UNAVAILABLE,
             Self::Registry(RegistryError::Unauthorized { .. }) => exit::NOT_AUTHORISED,
             Self::Registry(_) => exit::CONFIGURATION,
@@ -204,7 +209,7 @@ fn start(settings: &Settings, until_end: bool) -> Result<(), RunError> {
         instance = settings.kafka.instance(),
         "stage label starts"
     );
-    let options = assemble::stage_options(settings, auth, &loaded, framing, &counts, stop_at);
+    let options = assemble::stage_options(settings, auth, &loaded, framing, &counts, stop_at)?;
     let Loaded { engine, .. } = loaded;
     let result = process.supervise(settings, |stop, health, totals| {
         pipeline::run(options, engine, stop, health, totals)

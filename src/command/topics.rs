@@ -20,8 +20,9 @@ const BROKER_MAX_MESSAGE_BYTES: u64 = 1_048_588;
 /// The topics that the settings name, as we would create them.
 ///
 /// All have the same number of partitions: findings and escalations of one report then stand in
-/// partitions of one number. None is compacted: a late, older version of a report would remove a
-/// newer one, and readers need every version and revision to choose between them.
+/// partitions of one number. Findings are not compacted: a late, older version of a report would
+/// remove a newer one, and readers need every version and revision to choose between them. Samples
+/// are: a retraction, a null value under the report's key, must remove them from the brokers' disks.
 pub fn specs(settings: &Settings) -> Vec<TopicSpec> {
     let topics = &settings.topics;
     let payload = settings.intake.max_payload_mib.saturating_mul(1 << 20);
@@ -34,13 +35,34 @@ pub fn specs(settings: &Settings) -> Vec<TopicSpec> {
             (&topics.distillation, topics.distillation_retention_hours, record),
             (&topics.dead_letters, topics.dead_letters_retention_hours, record),
         ])
-        .map(|(name, hours, bytes)| TopicSpec {
-            name: name.clone(),
-            partitions: topics.partitions,
-            copies: topics.replication_factor,
-            config: topic_config(topics.replication_factor, hours, bytes),
+        .filter(|(name, ..)| !name.is_empty())
+        .map(|(name, hours, bytes)| {
+            let mut config = topic_config(topics.replication_factor, hours, bytes);
+            if *name == topics.distillation {
+                config.extend(compaction(hours));
+            }
+            TopicSpec {
+                name: name.clone(),
+                partitions: topics.partitions,
+                copies: topics.replication_factor,
+                config,
+            }
         })
         .collect()
+}
+
+/// A sample stays readable for a day at least, so that a store which follows the topic sees each. A
+/// null value stays as long as samples do: a store that was away for less misses none.
+fn compaction(retention_hours: i64) -> [(&'static str, String); 3] {
+    let kept = match retention_ms(retention_hours) {
+        -1 => i64::MAX,
+        ms => ms,
+    };
+    [
+        ("cleanup.policy", "compact,delete".to_owned()),
+        ("min.compaction.lag.ms", 86_400_000.to_string()),
+        ("delete.retention.ms", kept.to_string()),
+    ]
 }
 
 fn topic_config(copies: i32, retention_hours: i64, bytes: u64) -> BTreeMap<&'static str, String> {
@@ -219,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_topic_of_the_settings_is_planned_once_and_none_is_compacted() {
+    fn every_topic_of_the_settings_is_planned_once_and_samples_alone_are_compacted() {
         let mut settings = Settings::default();
         settings.topics.reports = vec!["a".to_owned(), "b".to_owned()];
         let specs = specs(&settings);
@@ -236,12 +258,17 @@ mod tests {
             ]
         );
         for spec in &specs {
-            assert_eq!(spec.config["cleanup.policy"], "delete");
+            let samples = spec.name == "radiology.distillation";
+            let policy = if samples { "compact,delete" } else { "delete" };
+            assert_eq!(spec.config["cleanup.policy"], policy);
+            assert_eq!(spec.config.contains_key("delete.retention.ms"), samples);
             assert_eq!(spec.config["min.insync.replicas"], "2");
         }
         assert_eq!(specs[0].config["max.message.bytes"], (16 * 1_048_576 + 65_536).to_string());
         assert_eq!(specs[2].config["max.message.bytes"], "1065536");
         assert_eq!(specs[2].config["retention.ms"], (90_i64 * 86_400_000).to_string());
+        settings.topics.distillation = String::new();
+        assert_eq!(super::specs(&settings).len(), 5, "no samples, no topic for them");
     }
 
     #[test]

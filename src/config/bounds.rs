@@ -54,6 +54,7 @@ fn pipeline(s: &Settings, found: &mut Vec<Finding>) {
         within(found, "student.batch_tokens", s.student.batch_tokens, 128..=1_048_576);
     }
     within(found, "student.max_batch_age_ms", s.student.max_batch_age_ms, 1..=10_000);
+    within(found, "student.remember_mib", s.student.remember_mib, 0..=4_096);
     within(found, "student.max_reports_per_second", s.student.max_reports_per_second, 0.0..=1e9);
 }
 

@@ -218,8 +218,8 @@ pub struct Topics {
     /// Topic of the reports that need a second opinion. Holds report text: same access rules as the
     /// input. Default "radiology.escalations".
     pub escalations: String,
-    /// Topic of the training samples. Holds de-identified report text. Default
-    /// "radiology.distillation".
+    /// Topic of the training samples. Holds de-identified report text. A retracted report is struck
+    /// from it. Default "radiology.distillation". "" when no samples are collected.
     pub distillation: String,
     /// Topic of the messages that could not be processed, byte for byte. Same access rules as the
     /// input. Default "radiology.dead-letters".

@@ -161,6 +161,21 @@ pub struct Intake {
     /// Label exams of which neither code nor text says what they are? Default false: skipped as
     /// "not chest". Set true only when the input topic holds nothing but chest radiographs.
     pub label_unknown_exams: bool,
+    /// Where in a JSON envelope the message stands, as a JSON pointer: "/event/payload". Text, base64
+    /// (of gzip too) or a FHIR object. Default "": looked for under the usual names (data, message,
+    /// payload, hl7, raw, body, content, value, data_base64), which also serve when it leads nowhere.
+    pub envelope_pointer: String,
+    /// Field of Avro values (Confluent wire format) that holds the message, as string or bytes: names
+    /// joined by dots, "event.payload". Default "": Avro is not read. Schemas come from
+    /// schema_registry.url, or from avro_schema.
+    pub avro_field: String,
+    /// File with the Avro schema of all input values (.avsc), in place of the registry. Default "".
+    /// Only with avro_field.
+    pub avro_schema: PathBuf,
+    /// Read attached PDF documents where a report has no other text? Default true. Each is opened by a
+    /// child process with 512 MiB and 5 s of processor time at most; leave room for one per decode
+    /// thread. False leaves them unread.
+    pub read_pdf: bool,
     /// Largest message that is decoded. MiB, 1 to 64, at most half of memory.budget_mib. Default 16.
     /// A larger one becomes a dead letter. Reports are kilobytes; room is for embedded documents.
     pub max_payload_mib: u64,
@@ -177,6 +192,10 @@ impl Default for Intake {
             accept_test_messages: false,
             label_mixed_exams: true,
             label_unknown_exams: false,
+            envelope_pointer: String::new(),
+            avro_field: String::new(),
+            avro_schema: PathBuf::new(),
+            read_pdf: true,
             max_payload_mib: 16,
             decode_threads: 1,
         }
@@ -209,6 +228,10 @@ pub struct Student {
     /// Longest time a report waits for its batch to fill while sessions are busy. Milliseconds,
     /// 1 to 10000. Default 50. An idle session never waits.
     pub max_batch_age_ms: u64,
+    /// Memory for the answers to texts labelled before: a report that is delivered again, or stands
+    /// under several accession numbers, then costs no second run of the model. MiB, 0 to 4096; 1 MiB
+    /// holds about 1500 answers. Default 8. 0 remembers nothing.
+    pub remember_mib: u64,
     /// Brake: reports labelled in a second, at most. Default 0.0: no limit. For sharing a machine,
     /// and for load tests.
     pub max_reports_per_second: f64,
@@ -225,6 +248,7 @@ impl Default for Student {
             sessions: 0,
             batch_tokens: 0,
             max_batch_age_ms: 50,
+            remember_mib: 8,
             max_reports_per_second: 0.0,
         }
     }

@@ -47,7 +47,7 @@ pub(super) fn validate(settings: &Settings) -> Vec<Finding> {
 }
 
 impl Intake {
-    /// What decode needs to know.
+    /// What decode needs to know, but for what must be asked for: schemas, and a reader of PDF.
     pub fn decode_options(&self) -> DecodeOptions {
         let mib = usize::try_from(self.max_payload_mib).unwrap_or(usize::MAX);
         DecodeOptions {
@@ -55,6 +55,7 @@ impl Intake {
             time_zone: self.time_zone.clone(),
             accept_test_messages: self.accept_test_messages,
             max_payload_bytes: mib.saturating_mul(1 << 20),
+            envelope_pointer: Some(self.envelope_pointer.clone()).filter(|p| !p.is_empty()),
             ..DecodeOptions::default()
         }
     }
@@ -85,6 +86,33 @@ fn names(s: &Settings, found: &mut Vec<Finding>) {
             format!("{:?} is not a time zone that can be read", s.intake.time_zone),
             "write an IANA name (\"Europe/Paris\"), \"UTC\", an offset (\"+01:00\") or a POSIX rule (\"CET-1CEST,M3.5.0,M10.5.0/3\")",
         ));
+    }
+    let pointer = &s.intake.envelope_pointer;
+    if !pointer.is_empty() && !pointer.starts_with('/') {
+        found.push(Finding::new(
+            "intake.envelope_pointer",
+            format!("{pointer:?} is not a JSON pointer"),
+            "begin it with a slash: \"/event/payload\"",
+        ));
+    }
+    let (field, schema) = (&s.intake.avro_field, &s.intake.avro_schema);
+    let in_file = !schema.as_os_str().is_empty();
+    if field.split('.').any(|name| name.trim().is_empty()) && !field.is_empty() {
+        found.push(Finding::new(
+            "intake.avro_field",
+            format!("{field:?} is not a path of field names"),
+            "write names joined by dots: \"event.payload\"",
+        ));
+    }
+    if !field.is_empty() && !in_file && s.schema_registry.url.is_empty() {
+        let what = "nothing says what the input's Avro schema is";
+        let remedy = "set schema_registry.url, or name the schema's file as intake.avro_schema";
+        found.push(Finding::new("intake.avro_field", what, remedy).against("schema_registry.url"));
+    }
+    if field.is_empty() && in_file {
+        let what = "it is not used without intake.avro_field";
+        let remedy = "name the field that holds the message, or remove this";
+        found.push(Finding::new("intake.avro_schema", what, remedy).against("intake.avro_field"));
     }
     if s.student.labeler == Labeler::Student && s.student.model.as_os_str().is_empty() {
         found.push(Finding::new(
@@ -148,6 +176,9 @@ fn topics(s: &Settings, found: &mut Vec<Finding>) {
     }
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for (key, name) in names {
+        if key == "topics.distillation" && name.is_empty() {
+            continue; // not used
+        }
         // Kafka's own rule (org.apache.kafka.common.internals.Topic).
         let legal = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
         if name.is_empty() || name.len() > 249 || name == "." || name == ".." || !legal {
@@ -266,6 +297,7 @@ fn files(s: &Settings, found: &mut Vec<Finding>) {
         ("kafka.tls.key_file", &tls.key_file, tls.enabled),
         ("kafka.sasl.oauth_token_file", &s.kafka.sasl.oauth_token_file, true),
         ("schema_registry.ca_file", &s.schema_registry.ca_file, true),
+        ("intake.avro_schema", &s.intake.avro_schema, true),
         ("student.onnxruntime", &s.student.onnxruntime, student),
     ] {
         if !used || path.as_os_str().is_empty() {

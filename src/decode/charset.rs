@@ -18,6 +18,13 @@ pub(super) struct Text<'b> {
     pub(super) guessed: bool,
 }
 
+impl Text<'_> {
+    /// Name of the set it was read in. Plain ASCII is called that, whatever was declared.
+    pub(super) fn name(&self) -> &'static str {
+        if self.text.is_ascii() { "US-ASCII" } else { self.encoding.name() }
+    }
+}
+
 /// Whether a name can be resolved.
 pub(super) fn is_known(name: &str) -> bool {
     matches!(resolve(name), Declared::Is(_))

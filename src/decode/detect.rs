@@ -1,14 +1,15 @@
 //! What kind of payload is this?
 //!
-//! In this order: byte order marks and wide encodings are undone, HL7 v2 (framed or not, with log
-//! text before it or not), JSON, base64 of either, the name of a resource kept elsewhere.
+//! In this order: byte order marks and wide encodings are undone, JSON, HL7 v2 (framed or not, with log
+//! text before it or not), gzip, HL7 v2 in XML, the name of a resource kept elsewhere, base64 of any of
+//! them. Avro has been looked for before, where it is configured.
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 
-use super::frame;
+use super::{frame, gzip, xml};
 
 /// What a payload turned out to be.
 pub(super) enum Detected<'p> {
@@ -20,6 +21,10 @@ pub(super) enum Detected<'p> {
     Json(Cow<'p, [u8]>),
     /// A payload taken out of base64: look again.
     Wrapped(Vec<u8>),
+    /// Compressed: open, and look again.
+    Gzip(Cow<'p, [u8]>),
+    /// HL7 v2 in XML.
+    Xml(Cow<'p, [u8]>),
     /// Only the name of a message in a store (`projects/…/hl7V2Stores/…/messages/…`).
     ResourceName,
     /// None of these.
@@ -34,6 +39,8 @@ pub(super) fn detect(payload: &[u8]) -> Detected<'_> {
             Detected::Hl7(_) => Detected::Hl7(Cow::Owned(bytes)),
             Detected::Json(json) => Detected::Json(Cow::Owned(json.into_owned())),
             Detected::Wrapped(inner) => Detected::Wrapped(inner),
+            Detected::Gzip(packed) => Detected::Gzip(Cow::Owned(packed.into_owned())),
+            Detected::Xml(xml) => Detected::Xml(Cow::Owned(xml.into_owned())),
             Detected::ResourceName => Detected::ResourceName,
             Detected::Unknown => Detected::Unknown,
         },
@@ -45,12 +52,15 @@ fn look(bytes: &[u8]) -> Detected<'_> {
     match trimmed.first() {
         None => Detected::Empty,
         Some(b'{' | b'[') => Detected::Json(Cow::Borrowed(trimmed)),
+        // Not trimmed: its last bytes are a length, and mostly zero.
+        Some(0x1f) if gzip::is_gzip(bytes) => Detected::Gzip(Cow::Borrowed(bytes)),
         _ if frame::holds_message(bytes) => Detected::Hl7(Cow::Borrowed(bytes)),
         // Confluent wire format (magic 0, four bytes of schema id) around text.
         Some(0) if bytes.len() > 5 => match bytes.get(5..).map(trim) {
             Some(rest) if rest.first() == Some(&b'{') => Detected::Json(Cow::Borrowed(rest)),
             _ => Detected::Unknown,
         },
+        Some(b'<') if xml::is_hl7(trimmed) => Detected::Xml(Cow::Borrowed(trimmed)),
         _ if is_resource_name(trimmed) => Detected::ResourceName,
         _ => base64_payload(trimmed).map_or(Detected::Unknown, Detected::Wrapped),
     }
@@ -96,7 +106,7 @@ pub(super) fn base64_payload(text: &[u8]) -> Option<Vec<u8>> {
     }
     let inner = decode_base64(text)?;
     let looks_right =
-        matches!(look(&inner), Detected::Hl7(_) | Detected::Json(_) | Detected::Wrapped(_));
+        !matches!(look(&inner), Detected::Empty | Detected::Unknown | Detected::ResourceName);
     looks_right.then_some(inner)
 }
 

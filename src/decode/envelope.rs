@@ -1,6 +1,7 @@
 //! JSON around a payload: store APIs, webhooks and routers wrap messages in an object.
 
 use super::detect;
+use super::pointer;
 use super::shape::{Field, Shape, Text, object};
 
 object!(
@@ -12,6 +13,7 @@ object!(
         hl7: Wrapped = "hl7",
         raw: Wrapped = "raw",
         body: Wrapped = "body",
+        data_base64: Wrapped = "data_base64",
         content: Wrapped = "content",
         value: Wrapped = "value",
         name: Text = "name",
@@ -45,11 +47,47 @@ pub(super) enum Opened {
     Nothing,
 }
 
-/// Opens a JSON text that is no FHIR resource.
-pub(super) fn open(json: &str) -> Opened {
-    match serde_json::from_str::<Field<Box<Envelope>>>(json) {
+/// Names under which a whole resource may stand.
+const RESOURCES: [&str; 7] = ["data", "message", "payload", "resource", "body", "content", "value"];
+
+/// Opens a JSON text that is no FHIR resource. `pointer` says where the message stands; without one, or
+/// when nothing is there, the usual names are tried.
+pub(super) fn open(json: &str, pointer: Option<&str>) -> Opened {
+    if let Some(raw) = pointer.and_then(|pointer| pointer::find(json, pointer)) {
+        return match serde_json::from_str::<String>(raw) {
+            Ok(text) => of_text(&text),
+            Err(_) => Opened::Payload(raw.as_bytes().to_vec()),
+        };
+    }
+    let found = match serde_json::from_str::<Field<Box<Envelope>>>(json) {
         Ok(Field::Given(envelope)) => inside(&envelope),
         _ => Opened::Nothing,
+    };
+    match found {
+        Opened::Nothing => resource(json),
+        found => found,
+    }
+}
+
+/// A FHIR resource that stands in the envelope as it is, as in CloudEvents.
+fn resource(json: &str) -> Opened {
+    RESOURCES
+        .into_iter()
+        .filter_map(|name| pointer::member(json, name))
+        .find(|raw| pointer::member(raw, "resourceType").is_some())
+        .map_or(Opened::Nothing, |raw| Opened::Payload(raw.as_bytes().to_vec()))
+}
+
+/// What a text in an envelope is: a message, base64 of one, or only the name of one.
+fn of_text(text: &str) -> Opened {
+    match detect::detect(text.as_bytes()) {
+        detect::Detected::Hl7(bytes)
+        | detect::Detected::Json(bytes)
+        | detect::Detected::Gzip(bytes)
+        | detect::Detected::Xml(bytes) => Opened::Payload(bytes.into_owned()),
+        detect::Detected::Wrapped(bytes) => Opened::Payload(bytes),
+        detect::Detected::ResourceName => Opened::ResourceName,
+        detect::Detected::Empty | detect::Detected::Unknown => Opened::Nothing,
     }
 }
 
@@ -61,6 +99,7 @@ fn inside(envelope: &Envelope) -> Opened {
         &envelope.hl7,
         &envelope.raw,
         &envelope.body,
+        &envelope.data_base64,
         &envelope.content,
         &envelope.value,
     ];
@@ -70,13 +109,9 @@ fn inside(envelope: &Envelope) -> Opened {
                 Opened::Nothing => {}
                 found => return found,
             },
-            Wrapped::Text(text) => match detect::detect(text.as_bytes()) {
-                detect::Detected::Hl7(bytes) | detect::Detected::Json(bytes) => {
-                    return Opened::Payload(bytes.into_owned());
-                }
-                detect::Detected::Wrapped(bytes) => return Opened::Payload(bytes),
-                detect::Detected::ResourceName => return Opened::ResourceName,
-                detect::Detected::Empty | detect::Detected::Unknown => {}
+            Wrapped::Text(text) => match of_text(text) {
+                Opened::Nothing => {}
+                found => return found,
             },
         }
     }
@@ -97,7 +132,7 @@ mod tests {
             r#"{"message":{"attributes":{},"data":"TVNIfF5+XCZ8QXxCDQ=="}}"#,
         ] {
             assert!(
-                matches!(open(json), Opened::Payload(bytes) if bytes.starts_with(b"MSH|^~\\&|A|B")),
+                matches!(open(json, None), Opened::Payload(bytes) if bytes.starts_with(b"MSH|^~\\&|A|B")),
                 "{json}"
             );
         }
@@ -106,8 +141,8 @@ mod tests {
     #[test]
     fn a_store_notification_names_a_message_and_prose_is_nothing() {
         let name = "projects/p/locations/l/datasets/d/hl7V2Stores/s/messages/m";
-        assert!(matches!(open(&format!(r#"{{"name":"{name}"}}"#)), Opened::ResourceName));
-        assert!(matches!(open(r#"{"message":"hello there"}"#), Opened::Nothing));
-        assert!(matches!(open("[1]"), Opened::Nothing));
+        assert!(matches!(open(&format!(r#"{{"name":"{name}"}}"#), None), Opened::ResourceName));
+        assert!(matches!(open(r#"{"message":"hello there"}"#, None), Opened::Nothing));
+        assert!(matches!(open("[1]", None), Opened::Nothing));
     }
 }

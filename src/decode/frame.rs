@@ -60,6 +60,52 @@ pub(super) fn split(bytes: &[u8]) -> Vec<Message<'_>> {
     splitter.messages
 }
 
+/// Whether a trailer of a batch (BTS-1 messages, FTS-1 batches) counts other than what came before it.
+/// Trailers without a number count nothing.
+pub(super) fn is_miscounted(bytes: &[u8]) -> bool {
+    // Most values are one message: two searches of its bytes are all it costs.
+    if memmem::find(bytes, b"BTS").is_none() && memmem::find(bytes, b"FTS").is_none() {
+        return false;
+    }
+    let (mut messages, mut batches) = (0_u64, 0_u64);
+    for at in LineStarts::new(bytes) {
+        let Some([name @ .., separator]) = bytes.get(at..at + 4) else { continue };
+        let says = |count: u64| {
+            let field = bytes.get(at + 4..).unwrap_or_default();
+            let digits: &[u8] = field
+                .split(|b| !b.is_ascii_digit())
+                .next()
+                .filter(|d| d.len() < 10)
+                .unwrap_or_default();
+            std::str::from_utf8(digits)
+                .ok()
+                .and_then(|d| d.parse().ok())
+                .is_none_or(|said: u64| said == count)
+        };
+        if !separator.is_ascii_punctuation() {
+            continue;
+        }
+        match name {
+            b"MSH" => messages += 1,
+            b"BHS" => messages = 0,
+            b"BTS" => {
+                if !says(messages) {
+                    return true;
+                }
+                (messages, batches) = (0, batches + 1);
+            }
+            b"FTS" => {
+                if !says(batches) {
+                    return true;
+                }
+                batches = 0;
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
 struct Open {
     at: usize,
     framed: bool,
@@ -192,6 +238,28 @@ mod tests {
         let value = b"FHS|^~\\&\rBHS|^~\\&\rMSH|^~\\&|A\rMSH|^~\\&|B\rBTS|2\rFTS|1\r";
         assert_eq!(texts(value), ["MSH|^~\\&|A\r", "MSH|^~\\&|B\r"]);
         assert!(split(value).iter().all(|m| !m.after_garbage));
+    }
+
+    #[test]
+    fn trailers_that_miscount_are_noticed_and_empty_ones_count_nothing() {
+        let batch = |bts: &str, fts: &str| {
+            format!(
+                "FHS|^~\\&\rBHS|^~\\&\rMSH|^~\\&|A\rMSH|^~\\&|B\rBTS|{bts}\rBHS|^~\\&\rMSH|^~\\&|C\rBTS|1\rFTS|{fts}\r"
+            )
+        };
+        for (bts, fts, wrong) in [
+            ("2", "2", false),
+            ("", "", false),
+            ("2|done", "2^x", false),
+            ("3", "2", true),
+            ("2", "1", true),
+            ("0", "", true),
+        ] {
+            assert_eq!(is_miscounted(batch(bts, fts).as_bytes()), wrong, "{bts} {fts}");
+        }
+        // No batch headers: the trailer counts what came before it.
+        assert!(!is_miscounted(b"MSH|^~\\&|A\rMSH|^~\\&|B\rBTS|2\r"));
+        assert!(!is_miscounted(b"MSH|^~\\&|A\rOBX|1|TX|||BTS|7\r"));
     }
 
     #[test]

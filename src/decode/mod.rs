@@ -8,24 +8,33 @@
 //! are never followed.
 //!
 //! ```text
-//! bytes ─ detect ─┬─ frame ─ hl7 (er7, escape, text, status, identity) ─┐
-//!                 ├─ fhir (model, index, report) ─────────────────────────┼─> Vec<Decoded>
-//!                 └─ envelope ─ bytes again (bounded depth) ──────────────┘
+//! bytes ─ avro ─ detect ─┬─ (xml) ─ frame ─ hl7 (er7, escape, text, status, identity) ─┐
+//!                        ├─ fhir (model, index, report) ─────────────────────────────┼─> Vec<Decoded>
+//!                        └─ envelope, gzip, base64 ─ bytes again (bounded depth) ────┘
 //! ```
 
 mod attachment;
+mod avro;
 mod charset;
 mod detect;
 mod envelope;
 mod fhir;
 mod frame;
+mod gzip;
 mod hl7;
 mod markup;
+mod pointer;
 mod section_code;
 mod shape;
 mod status;
 mod time;
+mod xml;
 
+use std::sync::Arc;
+
+use self::attachment::Pdfs;
+pub use self::attachment::{PdfText, ReadPdf};
+pub use self::avro::{AvroInput, SchemaError, WriterSchemas};
 use crate::report::{Report, Skip, Warning};
 
 /// How deep payloads may be wrapped in each other (envelope, base64, envelope, message).
@@ -43,6 +52,13 @@ pub struct DecodeOptions {
     pub time_zone: String,
     /// Decode messages marked as test or training (MSH-11 `T` or `D`) instead of skipping them.
     pub accept_test_messages: bool,
+    /// Where in a JSON envelope the message stands (RFC 6901: `/event/payload`), as text, base64 or an
+    /// object. `None`: under the usual names.
+    pub envelope_pointer: Option<String>,
+    /// How Avro around a message is read. `None`: not at all.
+    pub avro: Option<AvroInput>,
+    /// Reads attached PDF documents where a report has no other text. `None`: they are left unread.
+    pub pdf: Option<Arc<dyn ReadPdf>>,
     /// Longest payload that is read, in bytes.
     pub max_payload_bytes: usize,
     /// Most outcomes from one record; what is beyond becomes one rejection.
@@ -55,6 +71,9 @@ impl Default for DecodeOptions {
             default_charset: None,
             time_zone: "UTC".to_owned(),
             accept_test_messages: false,
+            envelope_pointer: None,
+            avro: None,
+            pdf: None,
             max_payload_bytes: 32 * 1024 * 1024,
             max_reports_per_record: 1000,
         }
@@ -105,7 +124,7 @@ impl Rejection {
 pub enum RejectionClass {
     /// No bytes, or only white space.
     Empty,
-    /// Neither HL7 v2 nor FHIR JSON, nor an envelope around one of them.
+    /// Neither HL7 v2 (ER7, XML) nor FHIR JSON, nor an envelope around one of them.
     UnknownFormat,
     /// Breaks the rules of its format.
     Syntax,
@@ -155,7 +174,7 @@ impl RejectionClass {
 
 /// Reads one payload. Never empty, never panics; the same bytes and options give the same result.
 pub fn decode(payload: &[u8], options: &DecodeOptions) -> Vec<Decoded> {
-    let mut outcomes = Outcomes::new(options.max_reports_per_record);
+    let mut outcomes = Outcomes::new(options);
     if payload.len() > options.max_payload_bytes {
         outcomes.reject(RejectionClass::Oversize, "payload");
     } else {
@@ -170,11 +189,29 @@ fn decode_nested(payload: &[u8], options: &DecodeOptions, depth: u8, outcomes: &
         outcomes.reject(RejectionClass::Oversize, "payload");
         return;
     }
+    if let Some(input) = &options.avro
+        && avro::schema_id(payload).is_some()
+    {
+        match avro::open(payload, input) {
+            Ok(bytes) => return decode_nested(&bytes, options, depth + 1, outcomes),
+            // Not Avro after all, or with a schema nobody knows: perhaps it is something else.
+            Err(RejectionClass::UnknownFormat) => {}
+            Err(class) => return outcomes.reject(class, "avro"),
+        }
+    }
     match detect::detect(payload) {
         detect::Detected::Empty => outcomes.reject(RejectionClass::Empty, "payload"),
         detect::Detected::Hl7(bytes) => hl7::decode(&bytes, options, outcomes),
         detect::Detected::Json(bytes) => fhir::decode(&bytes, options, depth, outcomes),
         detect::Detected::Wrapped(bytes) => decode_nested(&bytes, options, depth + 1, outcomes),
+        detect::Detected::Gzip(bytes) => match gzip::open(&bytes, options.max_payload_bytes) {
+            Ok(bytes) => decode_nested(&bytes, options, depth + 1, outcomes),
+            Err(class) => outcomes.reject(class, "gzip"),
+        },
+        detect::Detected::Xml(bytes) => match xml::to_er7(&bytes) {
+            Ok(er7) => hl7::decode(er7.as_bytes(), options, outcomes),
+            Err(Rejection { class, location }) => outcomes.reject(class, location),
+        },
         detect::Detected::ResourceName => outcomes.skip(Skip::NeedsFetch),
         detect::Detected::Unknown => outcomes.reject(RejectionClass::UnknownFormat, "payload"),
     }
@@ -185,11 +222,13 @@ struct Outcomes {
     decoded: Vec<Decoded>,
     limit: usize,
     overflow: bool,
+    pdfs: Pdfs,
 }
 
 impl Outcomes {
-    const fn new(limit: usize) -> Self {
-        Self { decoded: Vec::new(), limit, overflow: false }
+    fn new(options: &DecodeOptions) -> Self {
+        let pdfs = Pdfs::new(options.pdf.clone());
+        Self { decoded: Vec::new(), limit: options.max_reports_per_record, overflow: false, pdfs }
     }
 
     fn push(&mut self, outcome: Decoded) {

@@ -131,6 +131,22 @@ mod tests {
     const LIMITS: DeadLetterLimits = DeadLetterLimits { ratio: 0.05, consecutive: 500 };
 
     #[test]
+    fn every_warning_is_counted_under_its_name() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let outcome =
+            Outcome { warnings: Warning::ALL.to_vec(), ..Outcome::plain("skipped_no_text") };
+        metrics::with_local_recorder(&recorder, || {
+            count_outcome(&outcome);
+            count_outcome(&outcome);
+        });
+        let scraped = recorder.handle().render();
+        for warning in Warning::ALL {
+            let line = format!("{}{{warning=\"{}\"}} 2", names::WARNINGS_TOTAL, warning.name());
+            assert!(scraped.contains(&line), "{line} in\n{scraped}");
+        }
+    }
+
+    #[test]
     fn a_few_dead_letters_are_normal() {
         let mut window = Window::default();
         for n in 0..30_000 {

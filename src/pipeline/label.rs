@@ -1,5 +1,6 @@
 //! Session threads: a micro-batch through the student, then route and encode each report.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::telemetry::totals::Outcome;
 use super::engine::Score;
 use super::flight::{Finished, Part};
 use super::letters::{Failure, Letters};
+use super::memory::ScoreMemory;
 use super::prepare::{Task, source};
 use super::stop::{Mode, Stop};
 use super::unix_ms;
@@ -32,6 +34,8 @@ pub struct Labeling {
     pub model: ModelIdentity,
     /// Makes dead letters.
     pub letters: Letters,
+    /// What `model` said before.
+    pub memory: ScoreMemory,
     /// Brake.
     pub pace: Pace,
 }
@@ -52,8 +56,7 @@ pub fn run(
     for batch in batches {
         // The batcher may have ended already; what it sent is still ours to do.
         wanted.try_send(()).ok();
-        labeling.pace.wait(batch.items.len(), stop);
-        for done in labeling.batch(session.as_mut(), batch) {
+        for done in labeling.batch(session.as_mut(), batch, stop) {
             if finished.send(done).is_err() {
                 return;
             }
@@ -62,12 +65,55 @@ pub fn run(
 }
 
 impl Labeling {
-    fn batch(&self, session: &mut dyn Score, batch: Batch<Task>) -> Vec<Finished> {
+    /// Labels a micro-batch. A text that was labelled before, or stands twice in it, is not run again.
+    fn batch(&self, session: &mut dyn Score, batch: Batch<Task>, stop: &Stop) -> Vec<Finished> {
+        self.pace.wait(batch.items.len(), stop);
+        let bucket = batch.bucket;
+        let Recalled { new, mut known, twins } = self.recall(batch.items);
+        let mut finished = self.infer(session, bucket, new);
+        // The first copy of a twin has been answered by now. Where that failed, or is forgotten
+        // already, each copy is tried for itself.
+        let mut again = Vec::new();
+        for task in twins {
+            match task.text_hash.as_ref().and_then(|key| self.memory.get(key)) {
+                Some(scored) => known.push((task, scored)),
+                None => again.push(task),
+            }
+        }
+        metrics::counter!(names::REMEMBERED_REPORTS_TOTAL).increment(known.len() as u64);
+        let remembered = known.into_iter();
+        finished.extend(remembered.filter_map(|(task, scored)| self.settle(task, Ok(&scored))));
+        finished.extend(self.infer(session, bucket, again));
+        finished
+    }
+
+    fn infer(&self, session: &mut dyn Score, bucket: usize, items: Vec<Task>) -> Vec<Finished> {
+        if items.is_empty() {
+            return Vec::new();
+        }
         let started = Instant::now();
-        let result = score(session, &batch.items, batch.bucket);
+        let result = score(session, &items, bucket);
         metrics::histogram!(names::INFERENCE_DURATION_SECONDS)
             .record(started.elapsed().as_secs_f64());
-        self.conclude(session, batch, result)
+        self.conclude(session, Batch { bucket, items }, result)
+    }
+
+    /// Sorts a micro-batch by what is known of its texts.
+    fn recall(&self, items: Vec<Task>) -> Recalled {
+        let mut recalled = Recalled::default();
+        let mut seen = HashSet::new();
+        for mut task in items {
+            task.text_hash = self.memory.key(&task.text);
+            match task.text_hash {
+                None => recalled.new.push(task),
+                Some(key) => match self.memory.get(&key) {
+                    Some(scored) => recalled.known.push((task, scored)),
+                    None if seen.insert(key) => recalled.new.push(task),
+                    None => recalled.twins.push(task),
+                },
+            }
+        }
+        recalled
     }
 
     fn conclude(
@@ -81,7 +127,13 @@ impl Labeling {
             Ok(scored) if scored.len() == items.len() => items
                 .into_iter()
                 .zip(scored)
-                .filter_map(|(task, scored)| self.settle(task, Ok(scored)))
+                .filter_map(|(task, scored)| {
+                    let scored = Arc::new(scored);
+                    if let Some(key) = task.text_hash {
+                        self.memory.insert(key, Arc::clone(&scored));
+                    }
+                    self.settle(task, Ok(&scored))
+                })
                 .collect(),
             _ if items.len() > 1 => {
                 // One report may be the cause: each on its own, and only the culprit is lost to us.
@@ -104,11 +156,15 @@ impl Labeling {
     }
 
     /// A report's scores become its outcome and messages.
-    fn settle(&self, task: Task, scored: Result<Scored, Option<StudentError>>) -> Option<Finished> {
+    fn settle(
+        &self,
+        task: Task,
+        scored: Result<&Scored, Option<StudentError>>,
+    ) -> Option<Finished> {
         let letter = |failure| self.letters.part(&task.flight.record, task.part, failure);
         let part = match scored {
             Ok(scored) => {
-                let labelled = AssertUnwindSafe(|| self.labelled(&task, &scored));
+                let labelled = AssertUnwindSafe(|| self.labelled(&task, scored));
                 match std::panic::catch_unwind(labelled) {
                     Ok(Ok(part)) => part,
                     Ok(Err(error)) => letter(Failure::of_encoding(&error)),
@@ -162,6 +218,17 @@ impl Labeling {
         };
         Ok(Part { outcome, outgoing: std::iter::once(findings).chain(escalation).collect() })
     }
+}
+
+/// A micro-batch, sorted by what is known of its texts.
+#[derive(Default)]
+struct Recalled {
+    /// Not seen before.
+    new: Vec<Task>,
+    /// Answered before.
+    known: Vec<(Task, Arc<Scored>)>,
+    /// The same text as one of the new ones.
+    twins: Vec<Task>,
 }
 
 /// A session's answer; `Err(None)` when it panicked, which must cost one report, not the process.
@@ -221,3 +288,6 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

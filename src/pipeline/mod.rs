@@ -36,8 +36,10 @@ pub mod engine;
 pub mod flight;
 pub mod label;
 pub mod letters;
+pub mod memory;
 pub mod poll;
 pub mod prepare;
+pub mod schemas;
 pub mod settle;
 pub mod stop;
 
@@ -47,8 +49,10 @@ use engine::Engine;
 use flight::Finished;
 use label::{Labeling, Pace};
 use letters::Letters;
+use memory::ScoreMemory;
 use poll::Poller;
 use prepare::{Prepared, Preparer, Task};
+use schemas::SchemaLookup;
 use settle::{Assignments, CommitLimits, Settler, TopicNames};
 use stop::{PanicGuard, Stop};
 
@@ -113,6 +117,8 @@ pub struct StageOptions {
     pub budget_bytes: usize,
     /// Settings of decode.
     pub decode: DecodeOptions,
+    /// Finds the schemas of Avro input; `None`: none are needed, or they are known.
+    pub schemas: Option<Arc<SchemaLookup>>,
     /// Settings of extract.
     pub extract: ExtractPolicy,
     /// When to escalate.
@@ -129,6 +135,8 @@ pub struct StageOptions {
     pub dead_letters: DeadLetterLimits,
     /// Oldest report first after this time.
     pub max_batch_age: Duration,
+    /// Bytes for answers that are remembered by their text; 0: none.
+    pub score_memory_bytes: usize,
     /// Brake; 0: none.
     pub max_reports_per_second: f64,
 }
@@ -198,6 +206,7 @@ pub fn run(
         policy: options.policy,
         model: options.model,
         letters: letters.clone(),
+        memory: ScoreMemory::new(options.score_memory_bytes),
         pace: Pace::new(options.max_reports_per_second),
     };
     let poller = Poller {
@@ -236,6 +245,7 @@ pub fn run(
             batch::run(&tasks_out, &wanted_out, &batches_in, queues, (stop, &batch_budget));
         })?;
         for encoder in engine.encoders {
+            let schemas = options.schemas.clone();
             let preparer = Preparer {
                 decode: options.decode.clone(),
                 extract: options.extract.clone(),
@@ -246,7 +256,7 @@ pub fn run(
             let (chunks, tasks, finished) =
                 (chunks_out.clone(), tasks_in.clone(), finished_in.clone());
             spawn(scope, stop, "decode", move || {
-                decode_loop(preparer, &chunks, &tasks, &finished);
+                decode_loop(preparer, schemas.as_deref(), &chunks, &tasks, &finished, stop);
             })?;
         }
         drop((chunks_out, tasks_in, finished_in));
@@ -276,13 +286,20 @@ fn spawn<'scope>(
 
 fn decode_loop(
     mut preparer: Preparer,
+    schemas: Option<&SchemaLookup>,
     chunks: &crossbeam_channel::Receiver<Vec<Record>>,
     tasks: &crossbeam_channel::Sender<Vec<Task>>,
     finished: &crossbeam_channel::Sender<Finished>,
+    stop: &Stop,
 ) {
     for chunk in chunks {
         let mut queued = Vec::with_capacity(chunk.len());
         for record in chunk {
+            let payload = record.payload.as_deref().unwrap_or_default();
+            if schemas.is_some_and(|schemas| !schemas.prepare(payload, stop)) {
+                // The process ends. Neither this record nor one after it is committed.
+                return;
+            }
             match preparer.prepare(record) {
                 Prepared::Tasks(new) => queued.extend(new),
                 Prepared::Finished(done) => {

@@ -16,6 +16,7 @@ use super::budget::Budget;
 use super::engine::Encode;
 use super::flight::{Finished, Flight, Part};
 use super::letters::{Failure, Letters};
+use super::memory::TextHash;
 use super::unix_ms;
 
 /// One report that waits for the student.
@@ -30,6 +31,8 @@ pub struct Task {
     pub text: ReportText,
     /// The same as token ids; `None` for a labeller that reads text.
     pub encoding: Option<Encoding>,
+    /// What it is remembered by, once asked for.
+    pub text_hash: Option<TextHash>,
     /// Its length, tokens.
     pub tokens: usize,
     /// When it was queued.
@@ -106,7 +109,17 @@ impl Preparer {
                         encoding.as_ref().map_or_else(|| text_length(&text), Encoding::len);
                     let flight = Arc::clone(&flight);
                     let queued = Instant::now();
-                    tasks.push(Task { flight, part, report, text, encoding, tokens, queued });
+                    let text_hash = None;
+                    tasks.push(Task {
+                        flight,
+                        part,
+                        report,
+                        text,
+                        encoding,
+                        text_hash,
+                        tokens,
+                        queued,
+                    });
                 }
             }
         }
@@ -146,7 +159,11 @@ impl Preparer {
     fn step(&self, record: &Record, part: u32, read: Read) -> Step {
         match read {
             Read::Report(report, Some(Extracted::Text(text))) => Step::Label(report, text),
-            Read::Report(_, Some(Extracted::Skipped(skip))) | Read::Skipped(skip) => {
+            Read::Report(report, Some(Extracted::Skipped(skip))) => {
+                let outcome = Outcome { warnings: report.warnings, ..Outcome::plain(skip.name()) };
+                Step::Settled(Part { outcome, outgoing: Vec::new() })
+            }
+            Read::Skipped(skip) => {
                 Step::Settled(Part { outcome: Outcome::plain(skip.name()), outgoing: Vec::new() })
             }
             Read::Report(report, None) => Step::Settled(self.textless(record, part, &report)),
@@ -169,10 +186,14 @@ impl Preparer {
             _ => ("promoted", self.publisher.promotion(&source, report, unix_ms())),
         };
         match event {
-            Ok(outgoing) => Part {
-                outcome: Outcome { warnings: report.warnings.clone(), ..Outcome::plain(name) },
-                outgoing: vec![outgoing],
-            },
+            Ok(event) => {
+                let mut outgoing = vec![event];
+                if report.intent == Intent::Retract {
+                    outgoing.extend(self.publisher.withdrawal(&source, report, unix_ms()));
+                }
+                let warnings = report.warnings.clone();
+                Part { outcome: Outcome { warnings, ..Outcome::plain(name) }, outgoing }
+            }
             Err(error) => self.letters.part(record, part, Failure::of_encoding(&error)),
         }
     }
@@ -196,7 +217,7 @@ mod tests {
     use super::*;
     use crate::broker::{Ticket, TopicPartition};
     use crate::pipeline::engine::Engine;
-    use crate::publish::{PublishSettings, Topic};
+    use crate::publish::{PublishSettings, Topic, VERSION_HEADER, WITHDRAWN_TYPE};
 
     fn preparer() -> Preparer {
         let publisher = Arc::new(Publisher::new(PublishSettings::default()));
@@ -231,6 +252,42 @@ mod tests {
         let letter = finished.outgoing.first().unwrap();
         assert_eq!((letter.topic, letter.partition), (Topic::DeadLetters, Some(4)));
         assert_eq!(letter.payload.as_deref(), Some(bundle.as_bytes()));
+    }
+
+    #[test]
+    fn m17_a_retraction_strikes_the_report_from_the_training_data_where_any_is_collected() {
+        let message = |obr25: &str, line: &str| {
+            format!(
+                "MSH|^~\\&|RIS|HOSP|||20260102||ORU^R01|1|P|2.5\rPID|1||1\r\
+                 OBR|1||A1^RIS|71046^XR CHEST^C4||||||||||||||||||20260103||RAD|{obr25}\r\
+                 OBX|1|TX|&GDT||{line}\r"
+            )
+        };
+        let mut collecting = preparer();
+        let settings = PublishSettings { withdraw_samples: true, ..PublishSettings::default() };
+        collecting.publisher = Arc::new(Publisher::new(settings));
+        let outgoing = |preparer: &mut Preparer, message: String| match preparer
+            .prepare(record(message.as_bytes()))
+        {
+            Prepared::Finished(finished) => finished.outgoing,
+            Prepared::Tasks(_) => panic!("nothing to label"),
+        };
+        for (status, line) in [("X", "Pneumothorax.||||||F"), ("F", "Pneumothorax.||||||W")] {
+            let messages = outgoing(&mut collecting, message(status, line));
+            let [event, marker] = &messages[..] else { panic!("{} messages", messages.len()) };
+            assert_eq!((event.topic, marker.topic), (Topic::Findings, Topic::Distillation));
+            assert_eq!((&marker.key, &marker.payload), (&Some(b"RIS|A1".to_vec()), &None));
+            let header = |name: &str| {
+                let found = marker.headers.iter().find(|(n, _)| n == name);
+                String::from_utf8(found.unwrap().1.clone()).unwrap()
+            };
+            assert_eq!(header("ce_type"), WITHDRAWN_TYPE);
+            assert_eq!(header(VERSION_HEADER), "1767398400000/5/1767312000000");
+            assert_ne!(header("ce_id"), "");
+            assert_eq!(outgoing(&mut preparer(), message(status, line)).len(), 1, "none collected");
+        }
+        let promoted = outgoing(&mut collecting, message("F", "||||||U"));
+        assert_eq!(promoted.len(), 1, "a promotion withdraws nothing");
     }
 
     #[test]

@@ -9,9 +9,17 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Contract, Source};
+use crate::report::ReportVersion;
 
 /// Name of the header that names the schema of the value.
 pub const SCHEMA_HEADER: &str = "radstream.schema";
+
+/// Name of the header of a withdrawal that says which version of the report was retracted:
+/// `changed_at/rank/message_at` of [`ReportVersion`].
+pub const VERSION_HEADER: &str = "radstream.report.version";
+
+/// `ce_type` of a withdrawal: a null value on the distillation topic.
+pub const WITHDRAWN_TYPE: &str = "org.radstream.distillation.withdrawn.v1";
 
 /// Longest `tracestate` that is passed on: what the W3C recommendation asks for at least.
 const MAX_TRACESTATE: usize = 512;
@@ -44,6 +52,28 @@ impl EventHeaders<'_> {
         pass_trace_context(source.headers, &mut headers);
         headers
     }
+}
+
+/// Headers of a withdrawal. It has no value, so neither content type nor schema.
+pub(super) fn of_withdrawal(
+    source: &Source<'_>,
+    id: &Uuid,
+    origin: &str,
+    version: &ReportVersion,
+    now_ms: i64,
+) -> Headers {
+    let ReportVersion { changed_at_ms, rank, message_at_ms } = version;
+    let mut headers = Vec::with_capacity(8);
+    push(&mut headers, "ce_specversion", "1.0");
+    push(&mut headers, "ce_id", &id.to_string());
+    push(&mut headers, "ce_source", origin);
+    push(&mut headers, "ce_type", WITHDRAWN_TYPE);
+    if let Some(time) = rfc3339(now_ms) {
+        push(&mut headers, "ce_time", &time);
+    }
+    push(&mut headers, VERSION_HEADER, &format!("{changed_at_ms}/{rank}/{message_at_ms}"));
+    pass_trace_context(source.headers, &mut headers);
+    headers
 }
 
 pub(super) fn push(headers: &mut Headers, name: &str, value: &str) {

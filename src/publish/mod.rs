@@ -26,7 +26,7 @@ pub use event::{
     PublishedCoding, PublishedEvidence, PublishedProcedure, PublishedReason, PublishedSection,
     PublishedSource, PublishedStatus, PublishedVersion,
 };
-pub use headers::SCHEMA_HEADER;
+pub use headers::{SCHEMA_HEADER, VERSION_HEADER, WITHDRAWN_TYPE};
 pub(crate) use identity::hex;
 pub use identity::{Identity, content_hash, event_id};
 pub use render::Labelled;
@@ -157,6 +157,8 @@ pub struct PublishSettings {
     pub max_message_bytes: usize,
     /// Framing of Avro values.
     pub framing: Framing,
+    /// Whether a retracted report is struck from the distillation topic.
+    pub withdraw_samples: bool,
 }
 
 impl Default for PublishSettings {
@@ -170,6 +172,7 @@ impl Default for PublishSettings {
             error_headers: ErrorHeaders::Connect,
             max_message_bytes: 1_048_576,
             framing: Framing::SingleObject,
+            withdraw_samples: false,
         }
     }
 }
@@ -179,13 +182,15 @@ impl Default for PublishSettings {
 pub struct Publisher {
     settings: PublishSettings,
     escalations_origin: String,
+    samples_origin: String,
 }
 
 impl Publisher {
     /// A publisher of stage label.
     pub fn new(settings: PublishSettings) -> Self {
         let escalations_origin = format!("{}/escalations", settings.ce_source);
-        Self { settings, escalations_origin }
+        let samples_origin = format!("{}/distillation", settings.ce_source);
+        Self { settings, escalations_origin, samples_origin }
     }
 
     /// The findings of a labelled report, revision 0.
@@ -226,6 +231,31 @@ impl Publisher {
     ) -> Result<Outgoing, EncodeError> {
         let event = render::textless(source, report, EventKind::Retracted, now_ms);
         self.event(source, report, &event)
+    }
+
+    /// Strikes a retracted report from the training data: a record without value under its key on the
+    /// distillation topic, so that compaction removes its samples and a store that follows the topic
+    /// deletes its copies. `None` when no distillation topic is configured.
+    ///
+    /// Whether there ever was a sample is not known here; a marker for none does no harm. The version
+    /// in its header tells a store which samples it is about: those of this version and older ones.
+    pub fn withdrawal(
+        &self,
+        source: &Source<'_>,
+        report: &Report,
+        now_ms: i64,
+    ) -> Option<Outgoing> {
+        let id =
+            identity::textless_event_id(&report.key, report.status, &report.version, "withdrawn");
+        let origin = &self.samples_origin;
+        self.settings.withdraw_samples.then(|| Outgoing {
+            topic: Topic::Distillation,
+            partition: None,
+            key: Some(report.key.expose().as_bytes().to_vec()),
+            payload: None,
+            headers: headers::of_withdrawal(source, &id, origin, &report.version, now_ms),
+            timestamp_ms: None,
+        })
     }
 
     /// The report's status changed and its text was not sent again.

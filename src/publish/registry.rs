@@ -145,6 +145,44 @@ pub async fn register(
     })
 }
 
+/// What the registry says of an id.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Registered {
+    /// An Avro schema that stands alone, as JSON.
+    Avro(String),
+    /// There is no schema of that id, or it is none that we can use: of another kind, or with
+    /// references to others.
+    Unusable,
+}
+
+/// The schema of an id, for reading what others wrote.
+///
+/// # Errors
+/// The registry does not answer, or lets nobody in: ask again later. A registry that answers that
+/// there is no such id is no error.
+pub async fn schema_of(settings: &RegistrySettings, id: u32) -> Result<Registered, RegistryError> {
+    let client = client(settings)?;
+    match perform_sr_call(&client, SrCall::GetById(id)).await {
+        Ok(answer) => {
+            let avro = answer.schema_type.is_none_or(|kind| kind.eq_ignore_ascii_case("AVRO"));
+            let alone = answer.references.is_none_or(|references| references.is_empty());
+            Ok(match answer.schema {
+                Some(schema) if avro && alone => Registered::Avro(schema),
+                _ => Registered::Unusable,
+            })
+        }
+        Err(error) => {
+            let of_id = format!("of schema id {id}");
+            match explain(settings, &error, of_id, "the schema of the input") {
+                RegistryError::Refused { .. } | RegistryError::NotRegistered { .. } => {
+                    Ok(Registered::Unusable)
+                }
+                trouble => Err(trouble),
+            }
+        }
+    }
+}
+
 async fn id_of(
     settings: &RegistrySettings,
     client: &SrSettings,

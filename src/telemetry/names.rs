@@ -33,6 +33,7 @@ metrics_table! {
     PARSE_FAILURES_TOTAL Counter "radstream_parse_failures_total" "Committed dead letters of decode; label class.";
     TEXT_TRUNCATED_TOTAL Counter "radstream_text_truncated_total" "Reports longer than the model reads.";
     WARNINGS_TOTAL Counter "radstream_warnings_total" "Recoverable oddities of the input; label warning.";
+    PDF_DOCUMENTS_TOTAL Counter "radstream_pdf_documents_total" "Attached PDF documents that were opened for want of other text; label outcome (text, empty, unreadable, over_limit).";
     MEMORY_BUDGET_BYTES Gauge "radstream_memory_budget_bytes" "The configured byte budget.";
     MEMORY_USED_BYTES Gauge "radstream_memory_used_bytes" "Bytes charged to the budget: fetched and not yet committed.";
     BACKPRESSURE_SECONDS_TOTAL Counter "radstream_backpressure_seconds_total" "Time with partitions paused because the budget was full.";
@@ -42,6 +43,7 @@ metrics_table! {
     BATCH_TOKENS Histogram "radstream_batch_tokens" "Padded tokens in a micro-batch.";
     BATCH_PADDING_RATIO Histogram "radstream_batch_padding_ratio" "Share of a micro-batch that is padding, 0 to 1.";
     INFERENCE_DURATION_SECONDS Histogram "radstream_inference_duration_seconds" "Time of one session run.";
+    REMEMBERED_REPORTS_TOTAL Counter "radstream_remembered_reports_total" "Reports whose text was labelled before: answered from memory, without inference.";
     TOKENS_TOTAL Counter "radstream_tokens_total" "Real tokens labelled.";
     FINDINGS_TOTAL Counter "radstream_findings_total" "Committed findings; labels observation, status.";
     DECISIONS_TOTAL Counter "radstream_decisions_total" "Routing decisions; labels route, reason.";

@@ -23,13 +23,13 @@ pub struct Stage<'a> {
 impl<'a> Stage<'a> {
     pub fn create(broker: &'a KafkaBroker, name: &'static str) -> Self {
         let stage = Self { broker, name };
-        for kind in ["in", "findings", "escalations", "dead"] {
+        for kind in ["in", "findings", "escalations", "distillation", "dead"] {
             broker.create_topic(&stage.topic(kind), PARTITIONS, &[]);
         }
         stage
     }
 
-    /// `in`, `findings`, `escalations` or `dead`.
+    /// `in`, `findings`, `escalations`, `distillation` or `dead`.
     pub fn topic(&self, kind: &str) -> String {
         format!("{}.{kind}", self.name)
     }

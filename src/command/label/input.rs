@@ -3,10 +3,12 @@
 use std::ffi::OsStr;
 use std::io::{self, BufRead, Cursor, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Failed, InputFormat, rows};
-use crate::decode::{DecodeOptions, Decoded, decode};
+use crate::decode::{DecodeOptions, Decoded, ReadPdf, decode};
 use crate::extract::{ExtractPolicy, Extracted, extract, text_from_plain};
+use crate::pdf::PdfProcess;
 use crate::report::{Intent, ReportText};
 
 /// Longest record, in bytes: a message, a JSON line, a CSV row, a text file.
@@ -255,7 +257,12 @@ struct Messages<'a> {
 
 impl<'a> Messages<'a> {
     fn new(source: &Source<'a>) -> Self {
-        let options = DecodeOptions { max_payload_bytes: MAX_RECORD, ..DecodeOptions::default() };
+        let reader = PdfProcess::of_this_program().ok();
+        let options = DecodeOptions {
+            max_payload_bytes: MAX_RECORD,
+            pdf: reader.map(|reader| Arc::new(reader) as Arc<dyn ReadPdf>),
+            ..DecodeOptions::default()
+        };
         Self { name: source.name, count: 0, options, policy: ExtractPolicy::default() }
     }
 

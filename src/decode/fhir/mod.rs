@@ -8,6 +8,7 @@ mod report;
 
 use self::index::Index;
 use self::model::{Kind, Resource};
+use super::attachment::Pdfs;
 use super::shape::{Field, List, TOO_MANY};
 use super::{DecodeOptions, Outcomes, RejectionClass, charset, decode_nested, envelope, note};
 use crate::report::{Skip, Warning};
@@ -19,6 +20,10 @@ struct Context<'o> {
     /// How many payloads this one was taken out of.
     depth: u8,
     warnings: Vec<Warning>,
+    /// Reads attached PDF documents.
+    pdfs: Pdfs,
+    /// Character set it was read in.
+    charset: &'static str,
     /// MessageHeader's source, where there is one.
     source: String,
     /// Bundle.timestamp, where there is one.
@@ -31,6 +36,8 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions, depth: u8, outcomes:
         options,
         depth,
         warnings: Vec::new(),
+        pdfs: outcomes.pdfs.clone(),
+        charset: "US-ASCII",
         source: String::new(),
         timestamp: String::new(),
     };
@@ -41,6 +48,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions, depth: u8, outcomes:
     if text.guessed {
         note(&mut context.warnings, Warning::CharsetGuessed);
     }
+    context.charset = text.name();
     let text = &*text.text;
     let mut rest = text;
     let mut line = 0;
@@ -145,7 +153,7 @@ fn read(
     if resources.is_empty()
         || (!array && resources.iter().all(|r| r.resource_type.text().is_empty()))
     {
-        match envelope::open(json) {
+        match envelope::open(json, context.options.envelope_pointer.as_deref()) {
             envelope::Opened::Payload(bytes) => {
                 decode_nested(&bytes, context.options, context.depth + 1, outcomes);
             }
@@ -188,6 +196,9 @@ fn bundle(bundle: &Resource, path: &str, context: &Context<'_>, outcomes: &mut O
     let index = Index::of(bundle);
     let mut context = context.clone();
     bundle.timestamp.text().clone_into(&mut context.timestamp);
+    if bundle.is_labelled(report::AI_ASSERTED) {
+        note(&mut context.warnings, Warning::AiDrafted);
+    }
     let entries = || {
         bundle.entry.items().iter().enumerate().filter_map(|(position, entry)| {
             let removed = entry.request.as_ref().is_some_and(|r| r.method.text() == "DELETE");

@@ -25,7 +25,11 @@ object!(Attachment { content_type: Text = "contentType", data: Text = "data", ur
 
 object!(Narrative { status: Text = "status", div: Text = "div" });
 
-object!(Meta { last_updated: Text = "lastUpdated", source: Text = "source" });
+object!(Meta {
+    last_updated: Text = "lastUpdated",
+    source: Text = "source",
+    security: List<Box<Coding>> = "security",
+});
 
 object!(Section {
     title: Text = "title",
@@ -126,6 +130,12 @@ impl Shape for Kind {
 }
 
 impl Resource {
+    /// Whether it carries a security label of that code.
+    pub(super) fn is_labelled(&self, code: &str) -> bool {
+        let labels = self.meta.as_ref().map_or(&[][..], |meta| meta.security.items());
+        labels.iter().any(|label| label.code.text() == code)
+    }
+
     pub(super) fn is(&self, resource_type: &str) -> bool {
         self.resource_type.text() == resource_type
     }

@@ -2,9 +2,10 @@
 
 use super::index::Index;
 use super::model::{Attachment, Resource, Section};
-use crate::decode::attachment::{self, Document};
+use crate::decode::attachment::{self, Document, Pdfs};
 use crate::decode::shape::{Field, List};
 use crate::decode::{markup, section_code};
+use crate::extract::is_placeholder;
 use crate::report::{Phi, SectionKind, TextBlock};
 
 /// A source with less text than this, in characters, is passed over if a later one has more.
@@ -16,6 +17,8 @@ pub(super) struct Narrative {
     pub(super) blocks: Vec<TextBlock>,
     /// A document was attached that is not read.
     pub(super) unread: bool,
+    /// The text came out of a PDF.
+    pub(super) of_pdf: bool,
     /// Text is somewhere else: a URL, or a reference to a resource that did not come along.
     pub(super) elsewhere: bool,
 }
@@ -26,6 +29,7 @@ pub(super) fn of_report<'r>(
     report: &'r Resource,
     composition: Option<&'r Resource>,
     index: &Index<'r>,
+    pdfs: &Pdfs,
 ) -> Narrative {
     let mut narrative = Narrative::default();
     let plain = |attachment: &Attachment| attachment.content_type.text().starts_with("text/plain");
@@ -33,7 +37,7 @@ pub(super) fn of_report<'r>(
     let mut sources = Vec::new();
     for wanted in [true, false] {
         let chosen = forms.iter().map(|f| &**f).filter(|form| plain(form) == wanted);
-        sources.push(attachments(chosen, report, index, &mut narrative));
+        sources.push(attachments(chosen, report, index, &mut narrative, None));
     }
     let mut results = Vec::new();
     for reference in report.result.items() {
@@ -58,6 +62,13 @@ pub(super) fn of_report<'r>(
     }
     sources.push(narrative_block(report));
     narrative.blocks = choose(sources);
+    let says = |block: &TextBlock| !is_placeholder(block.text.expose());
+    if !narrative.blocks.iter().any(says) && narrative.unread {
+        // Nothing but documents: a PDF, where it can be read, is better than no text.
+        narrative.unread = false;
+        let forms = forms.iter().map(|form| &**form);
+        narrative.blocks = attachments(forms, report, index, &mut narrative, Some(pdfs));
+    }
     add_conclusion(&mut narrative.blocks, &conclusion);
     narrative
 }
@@ -73,10 +84,10 @@ pub(super) fn of_composition(composition: &Resource) -> Narrative {
 }
 
 /// Reads a DocumentReference's attachments.
-pub(super) fn of_document<'r>(document: &'r Resource, index: &Index<'r>) -> Narrative {
+pub(super) fn of_document<'r>(document: &'r Resource, index: &Index<'r>, pdfs: &Pdfs) -> Narrative {
     let mut narrative = Narrative::default();
     let forms = document.content.items().iter().filter_map(|c| c.attachment.as_ref()).map(|a| &**a);
-    narrative.blocks = attachments(forms, document, index, &mut narrative);
+    narrative.blocks = attachments(forms, document, index, &mut narrative, Some(pdfs));
     narrative
 }
 
@@ -117,7 +128,10 @@ fn attachments<'a, 'r: 'a>(
     holder: &'r Resource,
     index: &Index<'r>,
     narrative: &mut Narrative,
+    pdfs: Option<&Pdfs>,
 ) -> Vec<TextBlock> {
+    let unread = Pdfs::new(None);
+    let pdfs = pdfs.unwrap_or(&unread);
     let mut blocks = Vec::new();
     for form in forms {
         let mut data = form.data.text();
@@ -132,8 +146,12 @@ fn attachments<'a, 'r: 'a>(
                 None => narrative.elsewhere = true,
             }
         }
-        match attachment::from_base64(data, form.content_type.text()) {
+        match attachment::from_base64(data, form.content_type.text(), pdfs) {
             Document::Text(text) => blocks.extend(block(None, &unescaped(&text))),
+            Document::Pdf(text) => {
+                narrative.of_pdf = true;
+                blocks.extend(block(None, &text));
+            }
             Document::Unread => narrative.unread = true,
             Document::Empty => {}
         }

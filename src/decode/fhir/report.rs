@@ -10,6 +10,11 @@ use crate::report::{
     Coding, Intent, Phi, Procedure, Report, ReportKey, ReportStatus, ReportVersion, Skip, Warning,
 };
 
+/// Security label of what an AI asserted (code system `v3-ObservationValue`).
+pub(super) const AI_ASSERTED: &str = "AIAST";
+/// Security label of test data (code system `v3-ActReason`).
+const TEST_DATA: &str = "HTEST";
+
 /// Reads a DiagnosticReport, Composition, DocumentReference or narrative Observation.
 pub(super) fn read<'r>(
     resource: &'r Resource,
@@ -30,7 +35,14 @@ pub(super) fn read<'r>(
     {
         return outcomes.skip(Skip::NonReport);
     }
+    if resource.is_labelled(TEST_DATA) && !context.options.accept_test_messages {
+        return outcomes.skip(Skip::Test);
+    }
     let mut warnings = context.warnings.clone();
+    let drafted = |document: &Resource| document.is_labelled(AI_ASSERTED);
+    if drafted(resource) || composition.is_some_and(drafted) {
+        note(&mut warnings, Warning::AiDrafted);
+    }
     let status_code = match resource.resource_type.text() {
         // DocumentReference.status is the reference's; docStatus is the document's.
         "DocumentReference" if resource.status.text() != "entered-in-error" => {
@@ -40,9 +52,9 @@ pub(super) fn read<'r>(
     };
     let given = status::of_fhir(status_code);
     let narrative = match resource.resource_type.text() {
-        "DiagnosticReport" => narrative::of_report(resource, composition, index),
+        "DiagnosticReport" => narrative::of_report(resource, composition, index, &context.pdfs),
         "Composition" => narrative::of_composition(resource),
-        "DocumentReference" => narrative::of_document(resource, index),
+        "DocumentReference" => narrative::of_document(resource, index, &context.pdfs),
         _ => narrative::of_observation(resource, index),
     };
     let status = match given {
@@ -52,11 +64,17 @@ pub(super) fn read<'r>(
         Some(Status::NoResult) => ReportStatus::Partial,
         Some(given) => given.report().unwrap_or(ReportStatus::Final),
         None => {
-            note(&mut warnings, Warning::StatusMissing);
+            // `unknown` is a code of the standard; any other word is not.
+            let given = !matches!(status_code.trim(), "" | "unknown");
+            let warning = if given { Warning::StatusUnknown } else { Warning::StatusMissing };
+            note(&mut warnings, warning);
             ReportStatus::Final
         }
     };
-    let Narrative { blocks, unread, elsewhere } = narrative;
+    let Narrative { blocks, unread, of_pdf, elsewhere } = narrative;
+    if of_pdf {
+        note(&mut warnings, Warning::TextFromPdf);
+    }
     if unread {
         note(&mut warnings, Warning::AttachmentNotRead);
     }
@@ -81,7 +99,8 @@ pub(super) fn read<'r>(
         message_type: resource.resource_type.text().to_owned(),
         sending_application: sender,
         sending_facility: String::new(),
-        test_message: false,
+        charset: context.charset,
+        test_message: resource.is_labelled(TEST_DATA),
         warnings,
     });
 }

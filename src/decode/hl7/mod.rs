@@ -13,6 +13,7 @@ mod narrative;
 mod report;
 
 use self::fields::Fields;
+use super::attachment::Pdfs;
 use super::{DecodeOptions, Outcomes, RejectionClass, charset, frame, note, time};
 use crate::report::{Skip, Warning};
 
@@ -30,6 +31,10 @@ struct Header<'m> {
     /// MSH-7, milliseconds; 0 when not given.
     message_at_ms: i64,
     time_zone: &'m str,
+    /// Character set it was read in.
+    charset: &'static str,
+    /// Reads attached PDF documents.
+    pdfs: Pdfs,
     /// Oddities of the message as a whole.
     warnings: Warnings,
     /// Prefix of every place in it: empty, or `message[3]/`.
@@ -44,13 +49,16 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions, outcomes: &mut Outco
         outcomes.skip(Skip::NonReport);
     }
     let several = messages.len() > 1;
+    let miscounted = frame::is_miscounted(bytes);
     for (index, message) in messages.iter().enumerate() {
         if outcomes.is_full() {
             return;
         }
         let place = if several { format!("message[{}]/", index + 1) } else { String::new() };
         let before = outcomes.len();
-        if let Err((class, location)) = decode_message(message, &place, options, outcomes) {
+        if let Err((class, location)) =
+            decode_message(message, miscounted, &place, options, outcomes)
+        {
             outcomes.reject(class, format!("{place}{location}"));
         }
         if outcomes.len() == before && !outcomes.is_full() {
@@ -63,6 +71,7 @@ type Refused = (RejectionClass, String);
 
 fn decode_message(
     message: &frame::Message<'_>,
+    miscounted: bool,
     place: &str,
     options: &DecodeOptions,
     outcomes: &mut Outcomes,
@@ -71,6 +80,9 @@ fn decode_message(
         return Err((RejectionClass::Truncated, "payload".to_owned()));
     }
     let mut warnings = Warnings::new();
+    if miscounted {
+        note(&mut warnings, Warning::BatchCountMismatch);
+    }
     if message.after_garbage {
         note(&mut warnings, Warning::LeadingGarbage);
     }
@@ -91,7 +103,7 @@ fn decode_message(
     }
     let undoubled = er7::unescape_twice(&text.text);
     if undoubled.is_some() {
-        note(&mut warnings, Warning::UnknownEscape);
+        note(&mut warnings, Warning::DoubleEscaped);
     }
     let content = undoubled.as_deref().unwrap_or(&text.text);
     let parsed = er7::parse(content, text.encoding).map_err(|class| match class {
@@ -129,6 +141,8 @@ fn decode_message(
         test_message,
         message_at_ms: if let time::Time::At(ms) = message_at { ms } else { 0 },
         time_zone: &options.time_zone,
+        charset: text.name(),
+        pdfs: outcomes.pdfs.clone(),
         warnings,
         place: place.to_owned(),
         msh,

@@ -3,7 +3,7 @@
 use super::fields::Fields;
 use super::group::{Group, Observation};
 use super::{Refused, Warnings};
-use crate::decode::attachment::{self, Document};
+use crate::decode::attachment::{self, Document, Pdfs};
 use crate::decode::status::{self, Status};
 use crate::decode::{RejectionClass, markup, note, section_code};
 use crate::extract::is_placeholder;
@@ -64,7 +64,7 @@ struct Line {
 }
 
 /// Reads the observations and notes of an order.
-pub(super) fn read(group: &Group<'_>) -> Result<Narrative, Refused> {
+pub(super) fn read(group: &Group<'_>, pdfs: &Pdfs) -> Result<Narrative, Refused> {
     let mut narrative = Narrative::default();
     let mut lines: Vec<Line> = Vec::new();
     let mut documents = Vec::new();
@@ -76,6 +76,9 @@ pub(super) fn read(group: &Group<'_>) -> Result<Narrative, Refused> {
         match kind {
             Kind::Text | Kind::Unknown => {
                 let repaired = repair_shift(obx)?;
+                if repaired.is_some() {
+                    note(&mut narrative.warnings, Warning::FieldShiftRepaired);
+                }
                 let obx = repaired.as_ref().unwrap_or(obx);
                 text_lines(obx, kind, observation, &mut sections, &mut lines, &mut narrative);
             }
@@ -95,7 +98,7 @@ pub(super) fn read(group: &Group<'_>) -> Result<Narrative, Refused> {
             Kind::Pointer | Kind::Other => {}
         }
     }
-    finish(group, lines, &documents, narrative)
+    finish(group, lines, &documents, narrative, pdfs)
 }
 
 fn text_lines(
@@ -173,6 +176,7 @@ fn finish(
     mut lines: Vec<Line>,
     documents: &[&Fields<'_>],
     mut narrative: Narrative,
+    pdfs: &Pdfs,
 ) -> Result<Narrative, Refused> {
     withdraw(&mut lines, documents, &mut narrative);
     let length = |lines: &[Line], from_note: bool| -> usize {
@@ -188,6 +192,7 @@ fn finish(
         let withdrawn = narrative.withdrawn;
         if !withdrawn && (note_length > value_length || points_elsewhere) {
             lines.retain(|line| line.from_note);
+            note(&mut narrative.warnings, Warning::TextFromNotes);
             order_notes.append(&mut lines);
             lines = order_notes;
         }
@@ -200,8 +205,12 @@ fn finish(
     let mut has_text = lines.iter().any(|line| !is_blank_or_placeholder(&line.text));
     for obx in documents {
         // A document stands in for text; beside text it would say the same twice.
-        match if has_text { Document::Unread } else { document(obx) } {
-            Document::Text(text) => {
+        match if has_text { Document::Unread } else { document(obx, pdfs) } {
+            document @ (Document::Text(_) | Document::Pdf(_)) => {
+                let (text, of_pdf) = document.into_text();
+                if of_pdf {
+                    note(&mut narrative.warnings, Warning::TextFromPdf);
+                }
                 has_text = true;
                 let section = None;
                 let status = status::of_observation(obx.raw(11));
@@ -230,6 +239,9 @@ fn withdraw(lines: &mut Vec<Line>, documents: &[&Fields<'_>], narrative: &mut Na
             lines.iter().filter(values).all(|line| gone(line.status))
         };
         lines.retain(|line| !gone(line.status));
+        if !narrative.withdrawn {
+            note(&mut narrative.warnings, Warning::LinesWithdrawn);
+        }
     } else if lines.iter().all(|line| line.from_note) && !documents.is_empty() {
         narrative.withdrawn = documents.iter().all(|obx| gone(status::of_observation(obx.raw(11))));
     }
@@ -269,7 +281,7 @@ fn is_uid(text: &str) -> bool {
 
 /// An encapsulated document: application ^ type ^ subtype ^ encoding ^ data. Senders leave the first
 /// four empty, so what the data is decides.
-fn document(obx: &Fields<'_>) -> Document {
+fn document(obx: &Fields<'_>, pdfs: &Pdfs) -> Document {
     let raw = obx.raw(5);
     let mut parts = raw.splitn(5, obx.component_separator());
     let mut next = || parts.next().unwrap_or_default().trim();
@@ -278,12 +290,12 @@ fn document(obx: &Fields<'_>) -> Document {
     let (data, encoding) = if data.is_empty() { (application, "") } else { (data, encoding) };
     let (data, _) = obx.text(data);
     if encoding.eq_ignore_ascii_case("hex") {
-        return attachment::from_hex(&data, subtype);
+        return attachment::from_hex(&data, subtype, pdfs);
     }
     if encoding.eq_ignore_ascii_case("a") {
         return attachment::from_text(data);
     }
-    attachment::from_base64(&data, subtype)
+    attachment::from_base64(&data, subtype, pdfs)
 }
 
 /// An unescaped field separator in the text shifts every later field. When field 11 is no status

@@ -53,7 +53,7 @@ pub(super) fn document(header: &Header<'_>, body: &Body<'_>, outcomes: &mut Outc
             Some(group) if body.content.observations.is_empty() => group,
             _ => &body.content,
         };
-        let narrative = match narrative::read(content) {
+        let narrative = match narrative::read(content, &header.pdfs) {
             Ok(narrative) => narrative,
             Err((class, location)) => {
                 return outcomes.reject(class, format!("{}{location}", header.place));
@@ -104,10 +104,15 @@ fn draft(
         return Ok(None);
     }
     let order_status = order_status(group);
+    let unknown_status =
+        order_status.is_none() && obr.is_some_and(|obr| !obr.value(25, 1).is_empty());
     if order_status == Some(Status::Query) {
         return Ok(None);
     }
-    let narrative = narrative::read(group)?;
+    let mut narrative = narrative::read(group, &header.pdfs)?;
+    if unknown_status {
+        note(&mut narrative.warnings, Warning::StatusUnknown);
+    }
     let Some(identity) = identity::of(header, Some(group), None) else {
         if narrative.blocks.is_empty() && !narrative.withdrawn {
             return Ok(None); // measurements, pointers, nothing: no report is lost
@@ -255,7 +260,7 @@ impl Draft {
             _ => Intent::Label,
         };
         let mut report = self.into_report(header, status, intent);
-        if missing {
+        if missing && !report.warnings.contains(&Warning::StatusUnknown) {
             report.warn(Warning::StatusMissing);
         }
         outcomes.report(report);
@@ -330,6 +335,7 @@ impl Draft {
             },
             sending_application: header.msh.value(3, 1).into_owned(),
             sending_facility: header.msh.value(4, 1).into_owned(),
+            charset: header.charset,
             test_message: header.test_message,
             warnings,
         }

@@ -1,0 +1,151 @@
+use super::super::engine::Engine;
+use super::super::prepare::{Prepared, Preparer};
+use super::*;
+use crate::broker::{Record, Ticket, TopicPartition};
+use crate::decode::DecodeOptions;
+use crate::extract::ExtractPolicy;
+use crate::publish::{Contract, FindingsEvent, PublishSettings, decode};
+use crate::report::OBSERVATIONS;
+use crate::student::rules::RuleLabeler;
+
+/// The rules, counting how many reports they are given; `broken` times they fail first.
+struct Counting {
+    rules: RuleLabeler,
+    reports: usize,
+    broken: usize,
+}
+
+impl Counting {
+    fn new(broken: usize) -> Self {
+        Self { rules: RuleLabeler::new(), reports: 0, broken }
+    }
+}
+
+impl Score for Counting {
+    fn score(&mut self, batch: &[Task], bucket: usize) -> Result<Vec<Scored>, StudentError> {
+        self.reports += batch.len();
+        if self.broken > 0 {
+            self.broken -= 1;
+            panic!("broken");
+        }
+        self.rules.score(batch, bucket)
+    }
+}
+
+fn labeling(memory_bytes: usize) -> Labeling {
+    let publisher = Arc::new(Publisher::new(PublishSettings::default()));
+    Labeling {
+        letters: Letters { publisher: Arc::clone(&publisher), by_partition: true },
+        publisher,
+        policy: RoutePolicy {
+            escalate: false,
+            thresholds: [0.0; OBSERVATIONS],
+            audit_rate: 0.0,
+            max_escalation_rate: 1.0,
+            doubtful_share: 1.0,
+        },
+        model: ModelIdentity { name: "rules".into(), version: "1".into(), sha256: "00".into() },
+        memory: ScoreMemory::new(memory_bytes),
+        pace: Pace::new(0.0),
+    }
+}
+
+fn message(accession: &str, impression: &str) -> String {
+    format!(
+        "MSH|^~\\&|RIS|HOSP|||20260102030405||ORU^R01|1|P|2.5\rPID|1||1\r\
+         OBR|1||{accession}^RIS|71046^XR CHEST^C4||||||||||||||||||20260102||RAD|F\r\
+         OBX|1|TX|&IMP||{impression}||||||F\r"
+    )
+}
+
+/// The tasks of messages that arrive as records 0, 1, ...
+fn tasks(labeling: &Labeling, messages: &[String]) -> Vec<Task> {
+    let mut preparer = Preparer {
+        decode: DecodeOptions::default(),
+        extract: ExtractPolicy::default(),
+        publisher: Arc::clone(&labeling.publisher),
+        letters: labeling.letters.clone(),
+        encoder: Engine::rules(1, 1).encoders.remove(0),
+    };
+    let mut tasks = Vec::new();
+    for (offset, message) in (0..).zip(messages) {
+        let partition = TopicPartition { topic: Arc::from("in"), partition: 0 };
+        let ticket = Ticket { partition, offset, sequence: 0, epoch: 1 };
+        let payload = Some(message.clone().into_bytes());
+        let record = Record { ticket, timestamp_ms: Some(1), key: None, payload, headers: vec![] };
+        match preparer.prepare(record) {
+            Prepared::Tasks(made) => tasks.extend(made),
+            Prepared::Finished(_) => panic!("{message} is to be labelled"),
+        }
+    }
+    tasks
+}
+
+fn run_batch(labeling: &Labeling, session: &mut Counting, items: Vec<Task>) -> Vec<Finished> {
+    let mut done = labeling.batch(session, Batch { bucket: 512, items }, &Stop::default());
+    done.sort_by_key(|finished| finished.ticket.offset);
+    done
+}
+
+fn events(done: &[Finished]) -> Vec<FindingsEvent<'static>> {
+    done.iter()
+        .map(|finished| {
+            let payload = finished.outgoing[0].payload.as_deref().unwrap();
+            decode(Contract::Findings, payload).unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn m14_a_redelivery_has_the_same_event_id_and_costs_no_second_inference() {
+    let labeling = labeling(1 << 20);
+    let mut session = Counting::new(0);
+    let feed = [message("A1", "Small left pleural effusion."), message("A2", "No acute disease.")];
+    let first = run_batch(&labeling, &mut session, tasks(&labeling, &feed));
+    assert_eq!(session.reports, 2);
+    let again = run_batch(&labeling, &mut session, tasks(&labeling, &feed));
+    assert_eq!(session.reports, 2, "remembered");
+    let (first, again) = (events(&first), events(&again));
+    assert_eq!(again.len(), 2, "each delivery is published");
+    for (first, again) in first.iter().zip(&again) {
+        assert_eq!(first.event_id, again.event_id);
+        assert!(first.findings == again.findings && first.no_finding == again.no_finding);
+    }
+    let corrected = [message("A1", "Large left pleural effusion.")];
+    let corrected = events(&run_batch(&labeling, &mut session, tasks(&labeling, &corrected)));
+    assert_eq!(session.reports, 3, "another text is another inference");
+    assert_ne!(corrected[0].event_id, first[0].event_id);
+}
+
+#[test]
+fn m19_one_dictation_for_several_orders_is_run_once_and_published_for_each() {
+    let labeling = labeling(1 << 20);
+    let mut session = Counting::new(0);
+    let feed: Vec<String> =
+        ["A1", "A2", "A3"].map(|accession| message(accession, "Right pneumothorax.")).into();
+    let done = run_batch(&labeling, &mut session, tasks(&labeling, &feed));
+    assert_eq!(session.reports, 1);
+    let keys: Vec<String> =
+        events(&done).iter().map(|event| event.report_key.to_string()).collect();
+    assert_eq!(keys, ["RIS|A1", "RIS|A2", "RIS|A3"]);
+}
+
+#[test]
+fn without_a_memory_every_report_is_run() {
+    let labeling = labeling(0);
+    let mut session = Counting::new(0);
+    let feed: Vec<String> = ["A1", "A2"].map(|a| message(a, "Right pneumothorax.")).into();
+    assert_eq!(run_batch(&labeling, &mut session, tasks(&labeling, &feed)).len(), 2);
+    assert_eq!(session.reports, 2);
+}
+
+#[test]
+fn a_failure_is_not_remembered_and_its_copies_are_tried_themselves() {
+    let labeling = labeling(1 << 20);
+    let mut session = Counting::new(1);
+    let feed: Vec<String> = ["A1", "A2"].map(|a| message(a, "Right pneumothorax.")).into();
+    let done = run_batch(&labeling, &mut session, tasks(&labeling, &feed));
+    let names: Vec<_> = done.iter().map(|finished| finished.outcomes[0].name).collect();
+    assert_eq!(names, ["dead_letter", "labelled"]);
+    assert_eq!(session.reports, 2);
+}
