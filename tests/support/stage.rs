@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use radstream::demo::generator::{DemoKind, message};
-use radstream::publish::{Contract, FindingsEvent, decode};
+use radstream::publish::{Contract, EventKind, FindingsEvent, decode};
 
 use super::kafka::KafkaBroker;
 use super::records::{Message, NewRecord};
@@ -129,6 +129,15 @@ pub fn assert_exactly_once(stage: &Stage<'_>, seed: u64) {
         }
         events.entry(place).or_default().push(event);
     }
+    // In the same transaction as each retraction, the report is struck from the training data.
+    let struck = stage.broker.read_committed_all(&stage.topic("distillation"));
+    assert!(struck.iter().all(|marker| marker.value.is_none()), "nothing else is written there");
+    let mut struck: Vec<_> = struck.iter().filter_map(Message::key_text).collect();
+    let retracted = events.values().flatten().filter(|event| event.kind == EventKind::Retracted);
+    let mut retracted: Vec<_> = retracted.map(|event| event.report_key.to_string()).collect();
+    struck.sort_unstable();
+    retracted.sort_unstable();
+    assert_eq!(struck, retracted, "one marker for each retraction");
     let mut letters: BTreeMap<(i32, i64), Vec<&Message>> = BTreeMap::new();
     for letter in &dead {
         letters.entry(origin(letter)).or_default().push(letter);
