@@ -66,6 +66,7 @@ fn an_unwritable_topic_is_named_with_77() {
         ["--operation", "Read", "--topic", "unwritable.in"],
         ["--operation", "Describe", "--topic", "unwritable.findings"],
         ["--operation", "Write", "--topic", "unwritable.escalations"],
+        ["--operation", "Write", "--topic", "unwritable.distillation"],
         ["--operation", "Write", "--topic", "unwritable.dead"],
         ["--operation", "Read", "--group", "unwritable.group"],
         ["--operation", "Write", "--transactional-id", "unwritable.group.x"],

@@ -1,5 +1,7 @@
 //! What messages come wrapped in: compression, JSON under any pointer, Avro, HL7 v2 in XML.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop there")]
+
 mod intake_support;
 
 use std::io::Write as _;

@@ -1,5 +1,7 @@
 //! Attached PDF documents, read by a real child process: reports, and documents made to do harm.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop there")]
+
 mod intake_support;
 
 use std::fmt::Write as _;

@@ -1,6 +1,8 @@
 //! Every warning: a message that brings it about, and one like it that does not. Then its way into the
 //! metrics.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop there")]
+
 mod intake_support;
 
 use base64::Engine as _;
