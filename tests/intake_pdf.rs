@@ -163,6 +163,29 @@ fn m20_a_fhir_report_that_is_only_a_pdf_is_read_and_one_with_a_conclusion_is_not
 }
 
 #[test]
+fn lines_are_read_across_the_page_in_whatever_order_they_are_drawn() {
+    let words = [
+        (300, 700, "Small left effusion."),
+        (72, 672, "IMPRESSION:"),
+        (72, 700, "FINDINGS:"),
+        (72, 700, "FINDINGS:"), // drawn twice, for bold
+        (160, 700, "Heart is normal."),
+        (160, 672, "Small effusion."),
+    ];
+    let mut content = String::new();
+    for (x, y, word) in words {
+        writeln!(content, "BT /F1 11 Tf {x} {y} Td ({word}) Tj ET").unwrap();
+    }
+    let PdfText::Text(text) = reader().read(&page(stream("", content.as_bytes()))) else {
+        panic!("no text")
+    };
+    assert_eq!(
+        text.trim(),
+        "FINDINGS: Heart is normal. Small left effusion.\n\nIMPRESSION: Small effusion."
+    );
+}
+
+#[test]
 fn a_scan_has_no_text() {
     assert!(reader().read(&page(stream("", b"0 0 m 9 9 l S"))) == PdfText::Empty);
     let (report, extracted) = read(&message(&page(stream("", b""))));

@@ -32,7 +32,7 @@ pub(super) fn text(pdf: &[u8]) -> Result<String, Refused> {
     let mut lines = Lines::default();
     for page in pages.keys() {
         let read = output_doc_page(&document, &mut lines, *page);
-        if lines.text.len() > MOST_TEXT {
+        if lines.text.len() + lines.held > MOST_TEXT {
             return Err(Refused::OverLimit);
         }
         read.map_err(|_| Refused::Unreadable)?;
@@ -40,14 +40,75 @@ pub(super) fn text(pdf: &[u8]) -> Result<String, Refused> {
     Ok(lines.text)
 }
 
-/// Builds lines from characters by where they stand, in the order in which the document draws them.
+/// Characters drawn one after another on one line.
+struct Fragment {
+    x: f64,
+    end: f64,
+    /// Baseline, growing upwards.
+    y: f64,
+    size: f64,
+    text: String,
+}
+
+/// Builds lines from characters by where they stand. The order in which they are drawn says nothing:
+/// printer drivers draw strips of a page from top to bottom.
 #[derive(Default)]
 struct Lines {
     text: String,
-    /// Where the last character ended, and its baseline; `None` at the top of a page.
-    last: Option<(f64, f64)>,
-    /// Distance of the two lines before, for telling paragraphs from lines.
-    pitch: Option<f64>,
+    page: Vec<Fragment>,
+    /// Bytes on this page.
+    held: usize,
+}
+
+impl Lines {
+    /// Fragments of the page, from the top line to the bottom one, left to right.
+    fn write_page(&mut self) {
+        let mut fragments = std::mem::take(&mut self.page);
+        self.held = 0;
+        fragments.sort_by(|a, b| b.y.total_cmp(&a.y));
+        let mut last: Option<f64> = None;
+        // Distance of the two lines before, for telling paragraphs from lines.
+        let mut pitch: Option<f64> = None;
+        let mut rest = fragments.as_mut_slice();
+        while let Some((y, size)) = rest.first().map(|first| (first.y, first.size)) {
+            let length = rest.iter().take_while(|f| y - f.y <= size * 0.4).count().max(1);
+            let (line, below) = std::mem::take(&mut rest).split_at_mut(length);
+            rest = below;
+            if let Some(above) = last {
+                self.text.push('\n');
+                let drop = above - y;
+                // A line further down than lines are here begins a paragraph.
+                if pitch.is_some_and(|pitch| drop > pitch * 1.4) || drop > size * 2.2 {
+                    self.text.push('\n');
+                } else {
+                    pitch = Some(drop);
+                }
+            }
+            self.write_line(line);
+            last = Some(y);
+        }
+        self.text.push('\n');
+    }
+
+    fn write_line(&mut self, line: &mut [Fragment]) {
+        line.sort_by(|a, b| a.x.total_cmp(&b.x));
+        let mut before: Option<&Fragment> = None;
+        for fragment in line.iter() {
+            if let Some(before) = before {
+                // Bold may be the same word drawn twice, a little apart.
+                let twice =
+                    before.text == fragment.text && fragment.x - before.x < fragment.size * 0.3;
+                if twice {
+                    continue;
+                }
+                if fragment.x > before.end + fragment.size * 0.15 && !self.text.ends_with(' ') {
+                    self.text.push(' ');
+                }
+            }
+            self.text.push_str(&fragment.text);
+            before = Some(fragment);
+        }
+    }
 }
 
 impl OutputDev for Lines {
@@ -57,10 +118,6 @@ impl OutputDev for Lines {
         _: &MediaBox,
         _: Option<(f64, f64, f64, f64)>,
     ) -> Result<(), OutputError> {
-        if !self.text.is_empty() {
-            self.text.push('\n');
-        }
-        (self.last, self.pitch) = (None, None);
         Ok(())
     }
 
@@ -75,29 +132,27 @@ impl OutputDev for Lines {
         let scale = (place.m11 * place.m22 - place.m12 * place.m21).abs().sqrt();
         let size = (font_size * scale).max(0.1);
         let (x, y) = (place.m31, place.m32);
-        if let Some((end, baseline)) = self.last {
-            let drop = (baseline - y).abs();
-            if drop > size * 0.5 {
-                self.text.push('\n');
-                // A line further down than lines are here begins a paragraph.
-                if self.pitch.is_some_and(|pitch| drop > pitch * 1.4) || drop > size * 2.2 {
-                    self.text.push('\n');
-                } else {
-                    self.pitch = Some(drop);
-                }
-            } else if x > end + size * 0.15 && !self.text.ends_with([' ', '\n']) {
-                self.text.push(' ');
-            }
-        }
-        if self.text.len() > MOST_TEXT {
+        let end = x + width * size;
+        self.held += character.len();
+        if self.text.len() + self.held > MOST_TEXT {
             return Err(OutputError::FormatError(std::fmt::Error));
         }
-        self.text.push_str(character);
-        self.last = Some((x + width * size, y));
+        match self.page.last_mut() {
+            Some(last)
+                if (y - last.y).abs() < size * 0.1
+                    && x > last.end - size * 0.3
+                    && x <= last.end + size * 0.15 =>
+            {
+                last.text.push_str(character);
+                last.end = end;
+            }
+            _ => self.page.push(Fragment { x, end, y, size, text: character.to_owned() }),
+        }
         Ok(())
     }
 
     fn end_page(&mut self) -> Result<(), OutputError> {
+        self.write_page();
         Ok(())
     }
 
