@@ -105,10 +105,23 @@ impl Lines {
                     self.text.push(' ');
                 }
             }
-            self.text.push_str(&fragment.text);
+            let again = before.map_or(0, |before| drawn_again(before, fragment));
+            self.text.push_str(fragment.text.get(again..).unwrap_or_default());
             before = Some(fragment);
         }
     }
+}
+
+/// Bytes of a fragment that the one before it has already: strips of a page overlap, and a letter on
+/// the border is drawn in both.
+fn drawn_again(before: &Fragment, fragment: &Fragment) -> usize {
+    if fragment.x > before.end - fragment.size * 0.15 {
+        return 0;
+    }
+    let ends = fragment.text.char_indices().map(|(at, c)| at + c.len_utf8()).take(3);
+    let doubled =
+        |end: &usize| fragment.text.get(..*end).is_some_and(|head| before.text.ends_with(head));
+    ends.filter(doubled).last().unwrap_or(0)
 }
 
 impl OutputDev for Lines {
