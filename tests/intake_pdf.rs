@@ -171,7 +171,7 @@ fn lines_are_read_across_the_page_in_whatever_order_they_are_drawn() {
         (72, 700, "FINDINGS:"), // drawn twice, for bold
         (160, 700, "Heart is normal."),
         (160, 672, "Small eff"),
-        (193, 672, "ffusion."), // the next strip of the page, which overlaps
+        (200, 672, "fusion."), // the next strip of the page, which overlaps
     ];
     let mut content = String::new();
     for (x, y, word) in words {

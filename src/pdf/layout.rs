@@ -153,7 +153,7 @@ impl OutputDev for Lines {
         match self.page.last_mut() {
             Some(last)
                 if (y - last.y).abs() < size * 0.1
-                    && x > last.end - size * 0.3
+                    && x > last.end - size * 0.15
                     && x <= last.end + size * 0.15 =>
             {
                 last.text.push_str(character);
