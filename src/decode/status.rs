@@ -46,8 +46,8 @@ impl Status {
 
 /// OBR-25, table 0123. `A` is "some, but not all, results available"; it is not an addendum.
 pub(super) fn of_order(field: &str) -> Option<Status> {
-    let word = word(field);
-    match word.as_str() {
+    let mut letters = [0; LONGEST_WORD];
+    match word(field, &mut letters) {
         "O" | "I" | "S" | "N" => Some(Status::NoResult),
         "A" => Some(Status::Partial),
         "P" | "R" | "M" => Some(Status::Preliminary),
@@ -61,8 +61,8 @@ pub(super) fn of_order(field: &str) -> Option<Status> {
 
 /// OBX-11, table 0085.
 pub(super) fn of_observation(field: &str) -> Option<Status> {
-    let word = word(field);
-    match word.as_str() {
+    let mut letters = [0; LONGEST_WORD];
+    match word(field, &mut letters) {
         "I" | "N" | "O" | "S" => Some(Status::NoResult),
         "P" | "R" => Some(Status::Preliminary),
         "F" | "V" => Some(Status::Final),
@@ -77,7 +77,8 @@ pub(super) fn of_observation(field: &str) -> Option<Status> {
 
 /// TXA-17, table 0271.
 pub(super) fn of_document(field: &str) -> Option<Status> {
-    match word(field).as_str() {
+    let mut letters = [0; LONGEST_WORD];
+    match word(field, &mut letters) {
         "IP" | "IN" => Some(Status::Partial),
         "DI" | "DO" | "PA" => Some(Status::Preliminary),
         "AU" | "LA" => Some(Status::Final),
@@ -122,46 +123,50 @@ fn of_word(word: &str) -> Option<Status> {
     }
 }
 
+/// Letters of a status that are looked at.
+const LONGEST_WORD: usize = 16;
+
 /// The leading word, upper case: what follows the code (components, log marks) is not part of it.
-fn word(field: &str) -> String {
-    field
-        .trim()
-        .chars()
-        .take_while(char::is_ascii_alphabetic)
-        .take(16)
-        .map(|c| c.to_ascii_uppercase())
-        .collect()
+fn word<'l>(field: &str, letters: &'l mut [u8; LONGEST_WORD]) -> &'l str {
+    let mut length = 0;
+    let found = field.trim().bytes().take_while(u8::is_ascii_alphabetic);
+    for (letter, byte) in letters.iter_mut().zip(found) {
+        *letter = byte.to_ascii_uppercase();
+        length += 1;
+    }
+    letters.get(..length).and_then(|word| std::str::from_utf8(word).ok()).unwrap_or_default()
 }
 
 /// Whether a diagnostic service section (OBR-24 or FHIR category, table 0074) is one of laboratory,
 /// pathology, or another service that makes no imaging reports.
 pub(super) fn is_laboratory(section: &str) -> bool {
-    matches!(
-        section.trim().to_ascii_uppercase().as_str(),
-        "LAB"
-            | "BG"
-            | "BLB"
-            | "CG"
-            | "CH"
-            | "CP"
-            | "GE"
-            | "HM"
-            | "IMM"
-            | "MB"
-            | "MCB"
-            | "MYC"
-            | "OSL"
-            | "PAT"
-            | "SP"
-            | "SR"
-            | "TX"
-            | "VR"
-            | "URN"
-            | "PHR"
-            | "LP29693-6"
-            | "LP7839-6"
-            | "LABORATORY"
-    )
+    const SERVICES: [&str; 23] = [
+        "LAB",
+        "BG",
+        "BLB",
+        "CG",
+        "CH",
+        "CP",
+        "GE",
+        "HM",
+        "IMM",
+        "MB",
+        "MCB",
+        "MYC",
+        "OSL",
+        "PAT",
+        "SP",
+        "SR",
+        "TX",
+        "VR",
+        "URN",
+        "PHR",
+        "LP29693-6",
+        "LP7839-6",
+        "LABORATORY",
+    ];
+    let section = section.trim();
+    SERVICES.iter().any(|service| service.eq_ignore_ascii_case(section))
 }
 
 #[cfg(test)]

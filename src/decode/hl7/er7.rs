@@ -1,13 +1,11 @@
-//! Adapter over `hl7-parser`, first half: one message as a stream of segments.
+//! One message as a stream of segments, cut by rules that lose nothing.
 //!
-//! The crate is a good field parser with known faults at the level of messages: it silently drops
-//! everything after the first line it cannot read, shifts MSH when there is a fifth encoding
-//! character, and takes a line feed inside a value for a segment end or a whole file for one
-//! segment. So the segments are cut here, by rules that lose nothing, and the crate parses single
-//! fields ([`super::fields`]), each checked to have been consumed whole.
+//! Parsers of the standard's grammar drop what they do not understand, shift MSH when there is a fifth
+//! encoding character, and take a line feed inside a value for a segment end or a whole file for one
+//! segment. Here one pass notes where the field separators stand; nothing is copied, and a field is
+//! looked up when it is asked for ([`super::fields`]).
 
 use encoding_rs::Encoding;
-use hl7_parser::message::Separators;
 
 use super::escape::Escapes;
 use super::fields::Fields;
@@ -23,6 +21,9 @@ pub(super) struct Message<'m> {
     pub(super) escapes: Escapes,
     /// Some segment was ended by LF or CRLF instead of CR.
     pub(super) nonstandard_terminator: bool,
+    text: &'m str,
+    /// Where the field separators stand in the text, in order.
+    separators: Vec<u32>,
 }
 
 /// One segment. Line breaks inside it belong to its fields.
@@ -30,43 +31,85 @@ pub(super) struct Message<'m> {
 pub(super) struct Segment<'m> {
     name: [u8; 3],
     /// Which of its name it is in the message, from 1.
-    pub(super) number: usize,
+    number: usize,
     body: &'m str,
+    /// Where it begins in the text.
+    start: usize,
+    /// Its separators, of all those of the message.
+    first_separator: usize,
+    separators: usize,
+}
+
+/// The delimiters of a message. Each is one ASCII character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Separators {
+    pub(super) field: u8,
+    pub(super) component: u8,
+    pub(super) repetition: u8,
+    pub(super) escape: u8,
+    pub(super) subcomponent: u8,
+}
+
+impl Default for Separators {
+    /// The ones that nearly every sender uses.
+    fn default() -> Self {
+        Self { field: b'|', component: b'^', repetition: b'~', escape: b'\\', subcomponent: b'&' }
+    }
 }
 
 /// The delimiters that MSH-1 and MSH-2 declare, and the fifth encoding character.
 pub(super) fn delimiters(header: &str) -> Result<(Separators, char), RejectionClass> {
     let mut characters = header.chars().skip(3);
     let field = characters.next().ok_or(RejectionClass::Truncated)?;
-    let mut declared: Vec<char> =
-        characters.take_while(|c| *c != field && !matches!(c, '\r' | '\n')).take(8).collect();
-    if declared.len() >= 5 {
-        declared.dedup(); // `^~\\&`: escaped once too often on its way, see `unescape_twice`
+    let field = delimiter(field).ok_or(RejectionClass::Syntax)?;
+    // At most eight are looked at, and doubled ones count once when there are too many.
+    let mut declared = [None; 8];
+    let mut count = 0;
+    let ended = |c: &char| *c != char::from(field) && !matches!(c, '\r' | '\n');
+    for (slot, character) in declared.iter_mut().zip(characters.take_while(ended)) {
+        *slot = Some(character);
+        count += 1;
     }
-    let at = |index: usize, usual: char| declared.get(index).copied().unwrap_or(usual);
+    if count >= 5 {
+        // `^~\\&`: escaped once too often on its way, see `unescape_twice`.
+        let mut kept = Vec::from(declared);
+        kept.truncate(count);
+        kept.dedup();
+        kept.resize(declared.len(), None);
+        declared.copy_from_slice(&kept);
+    }
+    let at = |index: usize, usual: u8| match declared.get(index).copied().flatten() {
+        None => Ok(usual),
+        Some(character) => delimiter(character).ok_or(RejectionClass::Syntax),
+    };
+    let usual = Separators::default();
     let separators = Separators {
         field,
-        component: at(0, '^'),
-        repetition: at(1, '~'),
-        escape: at(2, '\\'),
-        subcomponent: at(3, '&'),
-        lenient_newlines: false,
+        component: at(0, usual.component)?,
+        repetition: at(1, usual.repetition)?,
+        escape: at(2, usual.escape)?,
+        subcomponent: at(3, usual.subcomponent)?,
     };
-    let mut all = vec![
+    let all = [
         separators.field,
         separators.component,
         separators.repetition,
         separators.escape,
         separators.subcomponent,
     ];
-    let usable =
-        |c: &char| c.is_ascii_punctuation() || (c.is_ascii_control() && !matches!(c, '\r' | '\n'));
-    if !all.iter().all(usable) {
+    let twice = |(index, one): (usize, &u8)| all.iter().skip(index + 1).any(|other| other == one);
+    if all.iter().enumerate().any(twice) {
         return Err(RejectionClass::Syntax);
     }
-    all.sort_unstable();
-    all.dedup();
-    if all.len() < 5 { Err(RejectionClass::Syntax) } else { Ok((separators, at(4, '#'))) }
+    Ok((separators, declared.get(4).copied().flatten().unwrap_or('#')))
+}
+
+/// A character that may be a delimiter.
+fn delimiter(character: char) -> Option<u8> {
+    let byte = u8::try_from(character).ok()?;
+    let usable =
+        byte.is_ascii_punctuation() || (byte.is_ascii_control() && !matches!(byte, b'\r' | b'\n'));
+    usable.then_some(byte)
 }
 
 /// Undoes the escaping of a message that was put through a string literal and not taken out again:
@@ -86,16 +129,39 @@ pub(super) fn parse<'m>(
     text: &'m str,
     encoding: &'static Encoding,
 ) -> Result<Message<'m>, RejectionClass> {
-    let (separators, truncation) = delimiters(text)?;
-    let separator = u8::try_from(separators.field).map_err(|_| RejectionClass::Syntax)?;
+    let (delimiters, truncation) = delimiters(text)?;
+    // Places are kept in 32 bits.
+    u32::try_from(text.len()).map_err(|_| RejectionClass::Oversize)?;
     let bytes = text.as_bytes();
-    let mut starts = vec![([b'M', b'S', b'H'], 0_usize)];
-    let mut nonstandard = false;
+    let separator = delimiters.field;
+    let mut message = Message {
+        segments: Vec::with_capacity(16),
+        escapes: Escapes { separators: delimiters, truncation, encoding },
+        nonstandard_terminator: false,
+        text,
+        separators: Vec::with_capacity((text.len() / 6).min(4096)),
+    };
     let cr_terminated = memchr::memchr_iter(b'\r', bytes).any(|at| {
         let skip = if bytes.get(at + 1) == Some(&b'\n') { 2 } else { 1 };
         name_at(bytes, at + skip, separator).is_some()
     });
-    for at in memchr::memchr2_iter(b'\r', b'\n', bytes) {
+    let mut counts = Counts::default();
+    let mut open = Open { name: *b"MSH", start: 0, first_separator: 0 };
+    let mut from = 0;
+    while let Some(rest) = bytes.get(from..)
+        && let Some(found) = memchr::memchr3(separator, b'\r', b'\n', rest)
+    {
+        let at = from + found;
+        from = at + 1;
+        if bytes.get(at) == Some(&separator) {
+            message.note_separator(at);
+            // Empty fields are many.
+            while bytes.get(from) == Some(&separator) {
+                message.note_separator(from);
+                from += 1;
+            }
+            continue;
+        }
         let after_cr = bytes.get(at) == Some(&b'\r');
         if after_cr && bytes.get(at + 1) == Some(&b'\n') {
             continue; // the LF of a CRLF decides
@@ -114,22 +180,54 @@ pub(super) fn parse<'m>(
         let cased = known
             || bytes.get(at + 1..at + 4).is_some_and(|n| !n.iter().any(u8::is_ascii_lowercase));
         if begins && cased {
-            if starts.len() == MOST_SEGMENTS {
+            if message.segments.len() + 1 == MOST_SEGMENTS {
                 return Err(RejectionClass::Oversize);
             }
-            nonstandard |= !after_cr;
-            starts.push((name, at + 1));
+            message.nonstandard_terminator |= !after_cr;
+            let first_separator = message.separators.len();
+            message.close(open, at + 1, &mut counts);
+            open = Open { name, start: at + 1, first_separator };
         }
     }
-    let mut segments = Vec::with_capacity(starts.len());
-    let mut counts = Counts::default();
-    for (index, (name, start)) in starts.iter().enumerate() {
-        let end = starts.get(index + 1).map_or(text.len(), |(_, next)| *next);
-        let body = text.get(*start..end).unwrap_or_default().trim_end_matches(['\r', '\n']);
-        segments.push(Segment { name: *name, number: counts.next(*name), body });
+    message.close(open, text.len(), &mut counts);
+    Ok(message)
+}
+
+/// A segment whose end has not been met.
+struct Open {
+    name: [u8; 3],
+    start: usize,
+    first_separator: usize,
+}
+
+impl<'m> Message<'m> {
+    fn note_separator(&mut self, at: usize) {
+        // The length of the text was checked to fit.
+        self.separators.push(u32::try_from(at).unwrap_or(u32::MAX));
     }
-    let escapes = Escapes { separators, truncation, encoding };
-    Ok(Message { segments, escapes, nonstandard_terminator: nonstandard })
+
+    fn close(&mut self, open: Open, end: usize, counts: &mut Counts) {
+        let Open { name, start, first_separator } = open;
+        let mut end = end;
+        while end > start
+            && let Some(b'\r' | b'\n') = self.text.as_bytes().get(end - 1)
+        {
+            end -= 1;
+        }
+        self.segments.push(Segment {
+            name,
+            number: counts.next(name),
+            body: self.text.get(start..end).unwrap_or_default(),
+            start,
+            first_separator,
+            separators: self.separators.len() - first_separator,
+        });
+    }
+
+    /// The fields of one of its segments.
+    pub(super) const fn fields(&'m self, segment: &Segment<'m>) -> Fields<'m> {
+        Fields::new(self, *segment)
+    }
 }
 
 /// How many segments of each name were seen.
@@ -177,14 +275,45 @@ impl<'m> Segment<'m> {
         std::str::from_utf8(&self.name).unwrap_or("???")
     }
 
-    /// Splits it into fields.
-    pub(super) fn fields(&self, escapes: Escapes) -> Fields<'m> {
-        let mut raw: Vec<&'m str> = self.body.split(escapes.separators.field).collect();
-        if self.name == *b"MSH" {
-            // MSH-1 is the separator itself, so that every index is the standard's number.
-            raw.insert(1, "");
+    /// Name as bytes.
+    pub(super) const fn name_bytes(&self) -> [u8; 3] {
+        self.name
+    }
+
+    /// Which of its name it is in the message, from 1.
+    pub(super) const fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Number of its last field. MSH-1 is the separator itself.
+    pub(super) fn last(&self) -> usize {
+        self.separators + usize::from(self.name == *b"MSH")
+    }
+
+    /// Fields `from..=to` as they stand, with the separators between them; empty when there are none.
+    pub(super) fn span(&self, message: &Message<'m>, from: usize, to: usize) -> &'m str {
+        let (mut from, mut to) = (from, to);
+        if self.name == *b"MSH" && to > 0 {
+            if to == 1 {
+                return "";
+            }
+            from = from.saturating_sub(1);
+            to -= 1;
         }
-        Fields::new(raw, self.body, escapes, self.name, self.number)
+        let own = message
+            .separators
+            .get(self.first_separator..self.first_separator + self.separators)
+            .unwrap_or_default();
+        let place = |index: usize| own.get(index).and_then(|at| usize::try_from(*at).ok());
+        let start = match from.checked_sub(1) {
+            None => self.start,
+            Some(before) => match place(before) {
+                Some(at) => at + 1,
+                None => return "",
+            },
+        };
+        let end = place(to).unwrap_or(self.start + self.body.len());
+        message.text.get(start..end).unwrap_or_default()
     }
 }
 
@@ -210,7 +339,7 @@ mod tests {
     fn a_line_feed_inside_a_value_begins_no_segment() {
         let text = "MSH|^~\\&|A\rOBX|1|TX|||line one\nABC|no segment\nline three||||||F\rOBX|2";
         let message = parse(text, UTF_8).expect("parses");
-        let fields = message.segments[1].fields(message.escapes);
+        let fields = message.fields(&message.segments[1]);
         assert_eq!(message.segments.len(), 3);
         assert!(fields.raw(5).starts_with("line one\nABC"));
     }
@@ -221,7 +350,7 @@ mod tests {
         let message = parse(text, UTF_8).expect("parses");
         assert!(message.nonstandard_terminator);
         assert_eq!(
-            message.segments[1].fields(message.escapes).raw(5),
+            message.fields(&message.segments[1]).raw(5),
             "line one\nline two\n\nEND\nline three"
         );
     }
@@ -231,11 +360,11 @@ mod tests {
         let (separators, truncation) = delimiters("MSH](^~\\&]x").expect("usable");
         assert_eq!(
             (separators.field, separators.component, separators.repetition),
-            (']', '(', '^')
+            (b']', b'(', b'^')
         );
-        assert_eq!((separators.escape, separators.subcomponent, truncation), ('~', '\\', '&'));
+        assert_eq!((separators.escape, separators.subcomponent, truncation), (b'~', b'\\', '&'));
         let message = parse("MSH|^~\\&#|APP|FAC|||||ORU^R01\rpid|1", UTF_8).expect("parses");
-        let header = message.segments[0].fields(message.escapes);
+        let header = message.fields(&message.segments[0]);
         assert_eq!((header.raw(3), &*header.value(9, 2)), ("APP", "R01"));
         assert_eq!(message.segments[1].name(), "PID");
     }

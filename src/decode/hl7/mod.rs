@@ -78,7 +78,7 @@ fn decode_message(
     let head = String::from_utf8_lossy(first_line(message.bytes));
     let in_header = |class| (class, "MSH-2".to_owned());
     let (separators, _) = er7::delimiters(&head).map_err(in_header)?;
-    let declared = head.split(separators.field).nth(17).unwrap_or_default();
+    let declared = head.split(char::from(separators.field)).nth(17).unwrap_or_default();
     let text = charset::decode(
         message.bytes,
         declared,
@@ -101,7 +101,7 @@ fn decode_message(
     if parsed.nonstandard_terminator {
         note(&mut warnings, Warning::NonstandardTerminator);
     }
-    let Some(msh) = parsed.segments.first().map(|segment| segment.fields(parsed.escapes)) else {
+    let Some(msh) = parsed.segments.first().map(|segment| parsed.fields(segment)) else {
         return Err(in_header(RejectionClass::Syntax));
     };
     let (kind, trigger) = message_type(&msh);
