@@ -32,6 +32,13 @@ enum Declared {
 
 /// Resolves a name from HL7 table 0211, or any WHATWG label.
 fn resolve(name: &str) -> Declared {
+    // What nearly every message says.
+    match name {
+        "" => return Declared::None,
+        "UNICODE UTF-8" => return Declared::Is(UTF_8),
+        "8859/1" => return Declared::Is(WINDOWS_1252),
+        _ => {}
+    }
     let key: String =
         name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase();
     let encoding = match key.as_str() {

@@ -4,32 +4,16 @@
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const HIGH: u64 = ONES * 0x80;
 
-/// The text in pieces of eight bytes with the place of each; the last one is filled up with zeros.
-fn eights(text: &[u8]) -> impl Iterator<Item = (usize, u64)> {
-    let pieces = text.chunks_exact(8);
-    let rest = pieces.remainder();
-    let mut last = [0; 8];
-    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-    let last = (!rest.is_empty()).then_some(u64::from_le_bytes(last));
-    let whole = pieces.map(|piece| piece.try_into().map_or(0, u64::from_le_bytes));
-    whole.chain(last).scan(0, |next, eight| {
-        let at = *next;
-        *next += 8;
-        Some((at, eight))
-    })
-}
-
-/// Places of the bytes that are marked.
-fn marked(at: usize, marks: u64) -> impl Iterator<Item = usize> {
-    let mut marks = marks;
-    std::iter::from_fn(move || {
-        if marks == 0 {
-            return None;
+/// Eight bytes of the text as a number; beyond its end they are zeros.
+fn eight(text: &[u8], at: usize) -> u64 {
+    let rest = text.get(at..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => {
+            // No call to copy a few bytes.
+            rest.iter().rev().fold(0, |so_far, byte| (so_far << 8) | u64::from(*byte))
         }
-        let byte = marks.trailing_zeros() / 8;
-        marks &= marks.wrapping_sub(1);
-        Some(at + byte as usize)
-    })
+    }
 }
 
 /// Marks the letters. Right for ASCII only.
@@ -41,37 +25,55 @@ const fn letters(eight: u64) -> u64 {
 }
 
 /// The words of a text of ASCII: runs of letters.
+#[inline]
 pub(super) fn words(text: &[u8], mut visit: impl FnMut(&[u8])) {
-    let mut start = None;
-    let mut before = 0;
-    for (at, eight) in eights(text) {
-        let letters = letters(eight);
+    let (mut start, mut inside, mut before) = (0, false, 0);
+    for at in (0..text.len()).step_by(8) {
+        let letters = letters(eight(text, at));
         // Where a word begins or ends.
-        let turns = letters ^ ((letters << 8) | before);
+        let mut turns = letters ^ ((letters << 8) | before);
         before = letters >> 56;
-        for place in marked(at, turns) {
-            match start.take() {
-                None => start = Some(place),
-                Some(start) => visit(text.get(start..place).unwrap_or_default()),
+        while turns != 0 {
+            let place = at + turns.trailing_zeros() as usize / 8;
+            turns &= turns - 1;
+            if inside {
+                visit(text.get(start..place).unwrap_or_default());
             }
+            (start, inside) = (place, !inside);
         }
     }
-    if let Some(start) = start {
+    if inside {
         visit(text.get(start..).unwrap_or_default());
     }
 }
 
-/// Places of bytes that are neither letters nor blanks, and of some that are: the caller looks again.
-pub(super) fn unusual(text: &[u8]) -> impl Iterator<Item = usize> {
-    eights(text).flat_map(|(at, eight)| {
+/// The first place that `wanted` takes, of bytes that are neither letters nor blanks, and of some that
+/// are.
+#[inline]
+pub(super) fn find_unusual<T>(
+    text: &[u8],
+    mut wanted: impl FnMut(usize, u8) -> Option<T>,
+) -> Option<T> {
+    for at in (0..text.len()).step_by(8) {
+        let eight = eight(text, at);
         // Letters have bit 6. So has the underscore, which may not be missed.
         let no_letter = (!eight) << 1;
         let blank = eight ^ (ONES * 0x20);
         let no_blank = (blank & !HIGH).wrapping_add(!HIGH) | blank;
         let underscore = eight ^ (ONES * b'_' as u64);
         let no_underscore = (underscore & !HIGH).wrapping_add(!HIGH) | underscore;
-        marked(at, ((no_letter & no_blank) | !no_underscore) & HIGH)
-    })
+        let mut marks = ((no_letter & no_blank) | !no_underscore) & HIGH;
+        while marks != 0 {
+            let place = at + marks.trailing_zeros() as usize / 8;
+            marks &= marks - 1;
+            if let Some(byte) = text.get(place)
+                && let Some(found) = wanted(place, *byte)
+            {
+                return Some(found);
+            }
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -94,7 +96,11 @@ mod tests {
 
         #[test]
         fn no_mark_of_punctuation_is_missed(text in "[ -~\t\né—]{0,60}") {
-            let found: Vec<usize> = unusual(text.as_bytes()).collect();
+            let mut found: Vec<usize> = Vec::new();
+            find_unusual(text.as_bytes(), |at, _| {
+                found.push(at);
+                None::<()>
+            });
             prop_assert!(found.is_sorted());
             for (at, byte) in text.bytes().enumerate() {
                 if byte.is_ascii_punctuation() && byte < b'@' || byte == b'_' {

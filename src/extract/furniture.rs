@@ -126,12 +126,12 @@ pub(super) fn signature(text: &str) -> Option<usize> {
         };
         signature_phrases(*rest.first()?).iter().any(begins).then_some(from + blanks)
     };
-    let ends = |at: &usize| {
-        let byte = bytes.get(*at).copied().unwrap_or_default();
-        SENTENCE_ENDS.get(usize::from(byte)).copied().unwrap_or_default()
-    };
-    let sentences = || eights::unusual(bytes).filter(ends);
-    begins_after(0).or_else(|| sentences().find_map(|at| begins_after(at + 1)))
+    begins_after(0).or_else(|| {
+        eights::find_unusual(bytes, |at, byte| {
+            let ends = SENTENCE_ENDS.get(usize::from(byte)).copied().unwrap_or_default();
+            if ends { begins_after(at + 1) } else { None }
+        })
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Parsers of the standard's grammar drop what they do not understand, shift MSH when there is a fifth
 //! encoding character, and take a line feed inside a value for a segment end or a whole file for one
-//! segment. Here one pass notes where the field separators stand; nothing is copied, and a field is
+//! segment. Here one pass notes where the fields begin; nothing is copied, and a field is
 //! looked up when it is asked for ([`super::fields`]).
 
 use encoding_rs::Encoding;
@@ -17,27 +17,26 @@ const MOST_SEGMENTS: usize = 250_000;
 /// A message cut into segments.
 #[derive(Debug)]
 pub(super) struct Message<'m> {
-    pub(super) segments: Vec<Segment<'m>>,
+    pub(super) segments: Vec<Segment>,
     pub(super) escapes: Escapes,
     /// Some segment was ended by LF or CRLF instead of CR.
     pub(super) nonstandard_terminator: bool,
     text: &'m str,
-    /// Where the field separators stand in the text, in order.
-    separators: Vec<u32>,
+    /// Where the fields begin in the text, in order; the first of each segment is its name.
+    fields: Vec<u32>,
 }
 
 /// One segment. Line breaks inside it belong to its fields.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Segment<'m> {
+pub(super) struct Segment {
     name: [u8; 3],
     /// Which of its name it is in the message, from 1.
     number: usize,
-    body: &'m str,
-    /// Where it begins in the text.
-    start: usize,
-    /// Its separators, of all those of the message.
-    first_separator: usize,
-    separators: usize,
+    /// Where it ends in the text, the line break not counted.
+    end: usize,
+    /// Its fields, of all those of the message.
+    first_field: usize,
+    fields: usize,
 }
 
 /// The delimiters of a message. Each is one ASCII character.
@@ -139,14 +138,15 @@ pub(super) fn parse<'m>(
         escapes: Escapes { separators: delimiters, truncation, encoding },
         nonstandard_terminator: false,
         text,
-        separators: Vec::with_capacity((text.len() / 6).min(4096)),
+        fields: Vec::with_capacity((text.len() / 5).min(4096)),
     };
     let cr_terminated = memchr::memchr_iter(b'\r', bytes).any(|at| {
         let skip = if bytes.get(at + 1) == Some(&b'\n') { 2 } else { 1 };
         name_at(bytes, at + skip, separator).is_some()
     });
     let mut counts = Counts::default();
-    let mut open = Open { name: *b"MSH", start: 0, first_separator: 0 };
+    let mut open = Open { name: *b"MSH", start: 0, first_field: 0 };
+    message.fields.push(0);
     let mut from = 0;
     while let Some(rest) = bytes.get(from..)
         && let Some(found) = memchr::memchr3(separator, b'\r', b'\n', rest)
@@ -154,11 +154,11 @@ pub(super) fn parse<'m>(
         let at = from + found;
         from = at + 1;
         if bytes.get(at) == Some(&separator) {
-            message.note_separator(at);
+            message.begin_field(from);
             // Empty fields are many.
             while bytes.get(from) == Some(&separator) {
-                message.note_separator(from);
                 from += 1;
+                message.begin_field(from);
             }
             continue;
         }
@@ -184,9 +184,9 @@ pub(super) fn parse<'m>(
                 return Err(RejectionClass::Oversize);
             }
             message.nonstandard_terminator |= !after_cr;
-            let first_separator = message.separators.len();
-            message.close(open, at + 1, &mut counts);
-            open = Open { name, start: at + 1, first_separator };
+            message.close(open, at, &mut counts);
+            open = Open { name, start: at + 1, first_field: message.fields.len() };
+            message.begin_field(at + 1);
         }
     }
     message.close(open, text.len(), &mut counts);
@@ -197,35 +197,29 @@ pub(super) fn parse<'m>(
 struct Open {
     name: [u8; 3],
     start: usize,
-    first_separator: usize,
+    first_field: usize,
 }
 
 impl<'m> Message<'m> {
-    fn note_separator(&mut self, at: usize) {
+    fn begin_field(&mut self, at: usize) {
         // The length of the text was checked to fit.
-        self.separators.push(u32::try_from(at).unwrap_or(u32::MAX));
+        self.fields.push(at as u32);
     }
 
     fn close(&mut self, open: Open, end: usize, counts: &mut Counts) {
-        let Open { name, start, first_separator } = open;
+        let Open { name, start, first_field } = open;
         let mut end = end;
         while end > start
             && let Some(b'\r' | b'\n') = self.text.as_bytes().get(end - 1)
         {
             end -= 1;
         }
-        self.segments.push(Segment {
-            name,
-            number: counts.next(name),
-            body: self.text.get(start..end).unwrap_or_default(),
-            start,
-            first_separator,
-            separators: self.separators.len() - first_separator,
-        });
+        let fields = self.fields.len() - first_field;
+        self.segments.push(Segment { name, number: counts.next(name), end, first_field, fields });
     }
 
     /// The fields of one of its segments.
-    pub(super) const fn fields(&'m self, segment: &Segment<'m>) -> Fields<'m> {
+    pub(super) const fn fields(&'m self, segment: &Segment) -> Fields<'m> {
         Fields::new(self, *segment)
     }
 }
@@ -260,16 +254,17 @@ fn name_at(bytes: &[u8], at: usize, separator: u8) -> Option<[u8; 3]> {
 /// Segments that messages we read are made of. Any other name is accepted where the line structure
 /// leaves no doubt.
 fn is_known(name: [u8; 3]) -> bool {
+    // The ones that repeat come first.
     const KNOWN: [&[u8; 3]; 34] = [
-        b"MSH", b"SFT", b"UAC", b"EVN", b"PID", b"PD1", b"NK1", b"PV1", b"PV2", b"ORC", b"OBR",
-        b"OBX", b"NTE", b"TQ1", b"TQ2", b"CTD", b"FT1", b"CTI", b"SPM", b"TXA", b"CON", b"DSC",
+        b"OBX", b"NTE", b"OBR", b"ORC", b"MSH", b"PID", b"PV1", b"SFT", b"UAC", b"EVN", b"PD1",
+        b"NK1", b"PV2", b"TQ1", b"TQ2", b"CTD", b"FT1", b"CTI", b"SPM", b"TXA", b"CON", b"DSC",
         b"ADD", b"AL1", b"DG1", b"IN1", b"IN2", b"GT1", b"ROL", b"PRT", b"IPC", b"SAC", b"MSA",
         b"ERR",
     ];
     KNOWN.contains(&&name)
 }
 
-impl<'m> Segment<'m> {
+impl Segment {
     /// Upper-case name.
     pub(super) fn name(&self) -> &str {
         std::str::from_utf8(&self.name).unwrap_or("???")
@@ -287,11 +282,11 @@ impl<'m> Segment<'m> {
 
     /// Number of its last field. MSH-1 is the separator itself.
     pub(super) fn last(&self) -> usize {
-        self.separators + usize::from(self.name == *b"MSH")
+        self.fields - usize::from(self.name != *b"MSH")
     }
 
     /// Fields `from..=to` as they stand, with the separators between them; empty when there are none.
-    pub(super) fn span(&self, message: &Message<'m>, from: usize, to: usize) -> &'m str {
+    pub(super) fn span<'m>(&self, message: &Message<'m>, from: usize, to: usize) -> &'m str {
         let (mut from, mut to) = (from, to);
         if self.name == *b"MSH" && to > 0 {
             if to == 1 {
@@ -300,19 +295,15 @@ impl<'m> Segment<'m> {
             from = from.saturating_sub(1);
             to -= 1;
         }
-        let own = message
-            .separators
-            .get(self.first_separator..self.first_separator + self.separators)
-            .unwrap_or_default();
-        let place = |index: usize| own.get(index).and_then(|at| usize::try_from(*at).ok());
-        let start = match from.checked_sub(1) {
-            None => self.start,
-            Some(before) => match place(before) {
-                Some(at) => at + 1,
-                None => return "",
-            },
+        if from >= self.fields {
+            return "";
+        }
+        let begin = |field: usize| message.fields.get(self.first_field + field).copied();
+        let start = begin(from).unwrap_or_default() as usize;
+        let end = match begin(to + 1) {
+            Some(next) if to + 1 < self.fields => next as usize - 1,
+            _ => self.end,
         };
-        let end = place(to).unwrap_or(self.start + self.body.len());
         message.text.get(start..end).unwrap_or_default()
     }
 }

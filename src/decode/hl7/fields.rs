@@ -11,13 +11,13 @@ use crate::decode::markup;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fields<'m> {
     message: &'m Message<'m>,
-    segment: Segment<'m>,
+    segment: Segment,
     /// Fields read as one, see [`Fields::with_glued`].
     glued: Option<(usize, usize)>,
 }
 
 impl<'m> Fields<'m> {
-    pub(super) const fn new(message: &'m Message<'m>, segment: Segment<'m>) -> Self {
+    pub(super) const fn new(message: &'m Message<'m>, segment: Segment) -> Self {
         Self { message, segment, glued: None }
     }
 
@@ -126,10 +126,50 @@ impl<'m> Value<'m> {
         subcomponent: usize,
     ) -> Cow<'m, str> {
         let separators = &self.escapes.separators;
-        let found = nth_part(self.raw, separators.repetition, repetition)
-            .and_then(|repeat| nth_part(repeat, separators.component, component))
-            .and_then(|whole| nth_part(whole, separators.subcomponent, subcomponent));
-        found.map_or(Cow::Borrowed(""), |raw| self.clean(raw))
+        let wanted = (repetition, component, subcomponent);
+        let mut at = (1, 1, 1);
+        let mut start = 0;
+        for (end, byte) in (0..).zip(self.raw.bytes()) {
+            let next = if byte == separators.component {
+                (at.0, at.1 + 1, 1)
+            } else if byte == separators.subcomponent {
+                (at.0, at.1, at.2 + 1)
+            } else if byte == separators.repetition {
+                (at.0 + 1, 1, 1)
+            } else {
+                continue;
+            };
+            if at == wanted {
+                return self.clean(self.raw.get(start..end).unwrap_or_default());
+            }
+            if at > wanted {
+                return Cow::Borrowed("");
+            }
+            (at, start) = (next, end + 1);
+        }
+        if at != wanted {
+            return Cow::Borrowed("");
+        }
+        self.clean(self.raw.get(start..).unwrap_or_default())
+    }
+
+    /// The first components of the first repetition, as [`Value::value`] gives them, in one pass.
+    pub(super) fn values<const N: usize>(&self) -> [Cow<'m, str>; N] {
+        let separators = &self.escapes.separators;
+        let mut values = [const { Cow::Borrowed("") }; N];
+        let mut rest = self.raw;
+        for value in &mut values {
+            let stops = |byte: &u8| *byte == separators.component || *byte == separators.repetition;
+            let end = rest.bytes().position(|byte| stops(&byte));
+            let whole = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+            let first = whole.bytes().position(|byte| byte == separators.subcomponent);
+            *value = self.clean(whole.get(..first.unwrap_or(whole.len())).unwrap_or_default());
+            match end.and_then(|end| Some((rest.as_bytes().get(end)?, rest.get(end + 1..)?))) {
+                Some((byte, after)) if *byte == separators.component => rest = after,
+                _ => break,
+            }
+        }
+        values
     }
 
     /// How many repetitions there are.
@@ -147,24 +187,6 @@ impl<'m> Value<'m> {
             Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
         }
     }
-}
-
-/// A part between separators, from 1. Fields are short, so bytes are looked at one by one.
-fn nth_part(text: &str, separator: u8, number: usize) -> Option<&str> {
-    let bytes = text.as_bytes();
-    let mut start = 0;
-    let mut left = number.checked_sub(1)?;
-    for (at, byte) in bytes.iter().enumerate() {
-        if *byte != separator {
-            continue;
-        }
-        if left == 0 {
-            return text.get(start..at);
-        }
-        left -= 1;
-        start = at + 1;
-    }
-    (left == 0).then(|| text.get(start..)).flatten()
 }
 
 /// Identifiers and codes are one line; what a stray line break adds is not part of them.

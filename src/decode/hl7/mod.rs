@@ -78,7 +78,7 @@ fn decode_message(
     let head = String::from_utf8_lossy(first_line(message.bytes));
     let in_header = |class| (class, "MSH-2".to_owned());
     let (separators, _) = er7::delimiters(&head).map_err(in_header)?;
-    let declared = head.split(char::from(separators.field)).nth(17).unwrap_or_default();
+    let declared = charset_of(&head, separators.field);
     let text = charset::decode(
         message.bytes,
         declared,
@@ -114,7 +114,8 @@ fn decode_message(
         outcomes.skip(Skip::NonReport);
         return Ok(());
     }
-    let test_message = matches!(msh.value(11, 1).to_ascii_uppercase().as_str(), "T" | "D");
+    let processing = msh.value(11, 1);
+    let test_message = ["T", "D"].iter().any(|test| processing.eq_ignore_ascii_case(test));
     if test_message && !options.accept_test_messages {
         outcomes.skip(Skip::Test);
         return Ok(());
@@ -165,6 +166,15 @@ fn carries_reports(kind: &str, trigger: &str) -> bool {
         "MDM" => trigger.is_empty() || (trigger.len() == 3 && trigger.starts_with('T')),
         _ => false,
     }
+}
+
+/// MSH-18, before the message is cut.
+fn charset_of(head: &str, separator: u8) -> &str {
+    let mut separators = memchr::memchr_iter(separator, head.as_bytes());
+    // The separator itself is MSH-1.
+    let start = separators.nth(16).map(|at| at + 1);
+    let end = separators.next().unwrap_or(head.len());
+    start.and_then(|start| head.get(start..end)).unwrap_or_default()
 }
 
 fn first_line(bytes: &[u8]) -> &[u8] {
