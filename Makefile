@@ -19,7 +19,8 @@ demo: deps-demo ## Build and see it work: an embedded broker, generated reports,
 
 test: lint test-rust test-python test-deploy ## All checks and tests, on real Kafka
 
-bench: deps-demo ## Benchmarks: reports per second end to end, and the cost of each stage
+bench: deps-demo ## Benchmarks: reports per second end to end, intake against Python, the cost of each stage
+	@scripts/python-env.sh bench
 	$(CARGO) bench --profile release --locked
 
 lint: deps-tests ## Format, clippy, dependencies' licences and advisories, ruff, shellcheck

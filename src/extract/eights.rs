@@ -5,7 +5,8 @@ const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const HIGH: u64 = ONES * 0x80;
 
 /// Eight bytes of the text as a number; beyond its end they are zeros.
-fn eight(text: &[u8], at: usize) -> u64 {
+#[inline]
+pub(crate) fn eight(text: &[u8], at: usize) -> u64 {
     let rest = text.get(at..).unwrap_or_default();
     match rest.first_chunk() {
         Some(eight) => u64::from_le_bytes(*eight),
@@ -14,6 +15,13 @@ fn eight(text: &[u8], at: usize) -> u64 {
             rest.iter().rev().fold(0, |so_far, byte| (so_far << 8) | u64::from(*byte))
         }
     }
+}
+
+/// Marks the bytes that are `byte`.
+#[inline]
+pub(crate) const fn equal(eight: u64, byte: u8) -> u64 {
+    let other = eight ^ (ONES * byte as u64);
+    !((other & !HIGH).wrapping_add(!HIGH) | other | !HIGH)
 }
 
 /// Marks the letters. Right for ASCII only.
@@ -58,11 +66,7 @@ pub(super) fn find_unusual<T>(
         let eight = eight(text, at);
         // Letters have bit 6. So has the underscore, which may not be missed.
         let no_letter = (!eight) << 1;
-        let blank = eight ^ (ONES * 0x20);
-        let no_blank = (blank & !HIGH).wrapping_add(!HIGH) | blank;
-        let underscore = eight ^ (ONES * b'_' as u64);
-        let no_underscore = (underscore & !HIGH).wrapping_add(!HIGH) | underscore;
-        let mut marks = ((no_letter & no_blank) | !no_underscore) & HIGH;
+        let mut marks = (no_letter & HIGH & !equal(eight, b' ')) | equal(eight, b'_');
         while marks != 0 {
             let place = at + marks.trailing_zeros() as usize / 8;
             marks &= marks - 1;

@@ -7,7 +7,7 @@
 mod chest;
 mod chest_codes;
 mod choose;
-mod eights;
+pub(crate) mod eights;
 mod furniture;
 mod headings;
 mod language;

@@ -10,6 +10,7 @@ use encoding_rs::Encoding;
 use super::escape::Escapes;
 use super::fields::Fields;
 use crate::decode::RejectionClass;
+use crate::extract::eights;
 
 /// Most segments of one message; a report has hundreds, a hostile value millions.
 const MOST_SEGMENTS: usize = 250_000;
@@ -147,39 +148,21 @@ pub(super) fn parse<'m>(
     let mut counts = Counts::default();
     let mut open = Open { name: *b"MSH", start: 0, first_field: 0 };
     message.fields.push(0);
-    let mut from = 0;
-    while let Some(rest) = bytes.get(from..)
-        && let Some(found) = memchr::memchr3(separator, b'\r', b'\n', rest)
-    {
-        let at = from + found;
-        from = at + 1;
-        if bytes.get(at) == Some(&separator) {
-            message.begin_field(from);
-            // Empty fields are many.
-            while bytes.get(from) == Some(&separator) {
-                from += 1;
-                message.begin_field(from);
+    for from in (0..bytes.len()).step_by(8) {
+        let eight = eights::eight(bytes, from);
+        let separators = eights::equal(eight, separator);
+        let mut marks = separators | eights::equal(eight, b'\r') | eights::equal(eight, b'\n');
+        while marks != 0 {
+            let mark = marks & marks.wrapping_neg();
+            let at = from + marks.trailing_zeros() as usize / 8;
+            marks ^= mark;
+            if separators & mark != 0 {
+                message.begin_field(at + 1);
+                continue;
             }
-            continue;
-        }
-        let after_cr = bytes.get(at) == Some(&b'\r');
-        if after_cr && bytes.get(at + 1) == Some(&b'\n') {
-            continue; // the LF of a CRLF decides
-        }
-        let crlf =
-            !after_cr && at.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&b'\r');
-        let Some(name) = name_at(bytes, at + 1, separator) else { continue };
-        let named_alone = bytes.get(at + 4) != Some(&separator);
-        let known = is_known(name);
-        let begins = if after_cr || crlf || !cr_terminated {
-            known || !named_alone
-        } else {
-            known && !named_alone
-        };
-        // A lower-case word is a segment name only if it is a known one.
-        let cased = known
-            || bytes.get(at + 1..at + 4).is_some_and(|n| !n.iter().any(u8::is_ascii_lowercase));
-        if begins && cased {
+            let Some((name, after_cr)) = segment_after(bytes, at, separator, cr_terminated) else {
+                continue;
+            };
             if message.segments.len() + 1 == MOST_SEGMENTS {
                 return Err(RejectionClass::Oversize);
             }
@@ -191,6 +174,32 @@ pub(super) fn parse<'m>(
     }
     message.close(open, text.len(), &mut counts);
     Ok(message)
+}
+
+/// The name of the segment that begins after a line break, if one does, and whether the break is a CR.
+fn segment_after(
+    bytes: &[u8],
+    at: usize,
+    separator: u8,
+    cr_terminated: bool,
+) -> Option<([u8; 3], bool)> {
+    let after_cr = bytes.get(at) == Some(&b'\r');
+    if after_cr && bytes.get(at + 1) == Some(&b'\n') {
+        return None; // the LF of a CRLF decides
+    }
+    let crlf = !after_cr && at.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&b'\r');
+    let name = name_at(bytes, at + 1, separator)?;
+    let named_alone = bytes.get(at + 4) != Some(&separator);
+    let known = is_known(name);
+    let begins = if after_cr || crlf || !cr_terminated {
+        known || !named_alone
+    } else {
+        known && !named_alone
+    };
+    // A lower-case word is a segment name only if it is a known one.
+    let cased =
+        known || bytes.get(at + 1..at + 4).is_some_and(|n| !n.iter().any(u8::is_ascii_lowercase));
+    (begins && cased).then_some((name, after_cr))
 }
 
 /// A segment whose end has not been met.
@@ -295,15 +304,10 @@ impl Segment {
             from = from.saturating_sub(1);
             to -= 1;
         }
-        if from >= self.fields {
-            return "";
-        }
-        let begin = |field: usize| message.fields.get(self.first_field + field).copied();
-        let start = begin(from).unwrap_or_default() as usize;
-        let end = match begin(to + 1) {
-            Some(next) if to + 1 < self.fields => next as usize - 1,
-            _ => self.end,
-        };
+        let own = message.fields.get(self.first_field..self.first_field + self.fields);
+        let own = own.unwrap_or_default();
+        let start = own.get(from).map_or(self.end, |at| *at as usize);
+        let end = own.get(to + 1).map_or(self.end, |next| *next as usize - 1);
         message.text.get(start..end).unwrap_or_default()
     }
 }

@@ -84,6 +84,9 @@ pub(super) fn read<'m>(message: &'m Message<'m>) -> Body<'m> {
                         patient,
                         ..Group::default()
                     });
+                    if group.observations.is_empty() {
+                        group.observations.reserve(8);
+                    }
                     group.observations.push(observation);
                 }
                 owner = Owner::Observation;

@@ -75,7 +75,9 @@ fn decode_message(
         note(&mut warnings, Warning::LeadingGarbage);
     }
     // The header is ASCII in every character set that can carry HL7 v2.
-    let head = String::from_utf8_lossy(first_line(message.bytes));
+    let head = first_line(message.bytes);
+    let head = std::str::from_utf8(head)
+        .map_or_else(|_| String::from_utf8_lossy(head), std::borrow::Cow::Borrowed);
     let in_header = |class| (class, "MSH-2".to_owned());
     let (separators, _) = er7::delimiters(&head).map_err(in_header)?;
     let declared = charset_of(&head, separators.field);

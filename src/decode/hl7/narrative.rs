@@ -79,7 +79,7 @@ pub(super) fn read(group: &Group<'_>) -> Result<Narrative, Refused> {
     for observation in &group.observations {
         let obx = &observation.obx;
         let kind = kind_of(obx.raw(2).trim());
-        narrative.has_values |= !obx.raw(5).trim().is_empty();
+        narrative.has_values = narrative.has_values || !is_blank(obx.raw(5));
         match kind {
             Kind::Text | Kind::Unknown => {
                 let repaired = repair_shift(obx)?;
@@ -114,7 +114,7 @@ fn text_lines<'m>(
     narrative: &mut Narrative,
 ) {
     let text = value_text(obx, narrative);
-    if kind == Kind::Unknown && !text.trim().is_empty() {
+    if kind == Kind::Unknown && !is_blank(&text) {
         note(&mut narrative.warnings, Warning::UnknownValueType);
     }
     if is_uid(&text) {
@@ -132,7 +132,7 @@ fn text_lines<'m>(
 /// often not escaped.
 fn value_text<'m>(obx: &Fields<'m>, narrative: &mut Narrative) -> Cow<'m, str> {
     let raw = obx.raw(5);
-    if raw.trim() == "\"\"" {
+    if raw.trim_start().starts_with('"') && raw.trim() == "\"\"" {
         return Cow::Borrowed("");
     }
     let (text, unknown) = obx.text(raw);
@@ -170,7 +170,7 @@ fn note_line<'m>(
     section: Option<SectionKind>,
     narrative: &mut Narrative,
 ) -> Line<'m> {
-    narrative.has_values |= !nte.raw(3).trim().is_empty();
+    narrative.has_values = narrative.has_values || !is_blank(nte.raw(3));
     let (text, unknown) = nte.text(nte.raw(3));
     if unknown {
         note(&mut narrative.warnings, Warning::UnknownEscape);
@@ -189,7 +189,14 @@ fn finish<'m>(
     let length = |lines: &[Line<'_>], from_note: bool| -> usize {
         lines.iter().filter(|l| l.from_note == from_note).map(|l| l.text.trim().len()).sum()
     };
-    let value_length = length(&lines, false);
+    // Counted only as far as it matters.
+    let mut value_length = 0;
+    for line in lines.iter().filter(|line| !line.from_note) {
+        value_length += line.text.trim().len();
+        if value_length >= SHORT {
+            break;
+        }
+    }
     let points_elsewhere = value_length > 0
         && lines.iter().filter(|l| !l.from_note).all(|l| is_blank_or_placeholder(&l.text));
     if value_length < SHORT || points_elsewhere {
@@ -203,7 +210,7 @@ fn finish<'m>(
             lines = order_notes;
         }
     }
-    let says = |line: &&Line<'_>| !line.text.trim().is_empty();
+    let says = |line: &&Line<'_>| !is_blank(&line.text);
     narrative.statuses = lines.iter().filter(says).filter_map(|line| line.status).collect();
     if narrative.statuses.is_empty() {
         narrative.statuses = lines.iter().filter_map(|line| line.status).collect();
@@ -233,7 +240,7 @@ fn withdraw(lines: &mut Vec<Line<'_>>, documents: &[&Fields<'_>], narrative: &mu
     let values = |line: &&Line<'_>| !line.from_note;
     let any_gone = lines.iter().any(|line| gone(line.status));
     if any_gone {
-        let says = |line: &&Line<'_>| !line.text.trim().is_empty();
+        let says = |line: &&Line<'_>| !is_blank(&line.text);
         let mut telling = lines.iter().filter(values).filter(says).peekable();
         narrative.withdrawn = if telling.peek().is_some() {
             telling.all(|line| gone(line.status))
@@ -260,18 +267,27 @@ fn blocks(lines: &[Line<'_>]) -> Vec<TextBlock> {
             }
             let text = markup::to_plain(text);
             let section = run.first().and_then(|line| line.section);
-            (!text.trim().is_empty()).then(|| TextBlock { section, text: Phi::new(text) })
+            (!is_blank(&text)).then(|| TextBlock { section, text: Phi::new(text) })
         })
         .collect()
 }
 
 fn is_blank_or_placeholder(text: &str) -> bool {
-    text.trim().is_empty() || is_placeholder(text)
+    is_blank(text) || is_placeholder(text)
+}
+
+/// Told by the first character, mostly.
+fn is_blank(text: &str) -> bool {
+    text.trim_start().is_empty()
 }
 
 /// DICOM identifiers are sent as strings beside the text.
 fn is_uid(text: &str) -> bool {
-    let text = text.trim();
+    let text = text.trim_start();
+    if !text.as_bytes().first().is_some_and(|first| first.is_ascii_digit() || *first == b'.') {
+        return false;
+    }
+    let text = text.trim_end();
     text.len() >= 12
         && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
         && text.bytes().filter(|b| *b == b'.').count() >= 4
@@ -345,9 +361,14 @@ fn section_of(obx: &Fields<'_>) -> Option<SectionKind> {
     }
     let identifier = obx.parse(3);
     let of_triplet = |first: usize| {
+        let (code, text) = (identifier.value(first), identifier.value(first + 1));
         let suffix = identifier.part(1, first, 2);
-        section_code::section(&identifier.value(first), &suffix, &identifier.value(first + 1))
-            .or_else(|| section_code::section("", &identifier.part(1, first + 1, 2), ""))
+        let text_suffix = identifier.part(1, first + 1, 2);
+        if [&code, &text, &suffix, &text_suffix].iter().all(|part| part.is_empty()) {
+            return None;
+        }
+        section_code::section(&code, &suffix, &text)
+            .or_else(|| section_code::section("", &text_suffix, ""))
     };
     of_triplet(1).or_else(|| of_triplet(4))
 }
