@@ -27,8 +27,8 @@ lint: deps-tests ## Format, clippy, dependencies' licences and advisories, ruff,
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
 	scripts/check-dependencies.sh
-	.venv/bin/ruff check --quiet distill deploy
-	.venv/bin/ruff format --quiet --check deploy
+	.venv/bin/ruff check --quiet distill deploy benches
+	.venv/bin/ruff format --quiet --check deploy benches
 	.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR --exclude=SC2016 scripts/*.sh .ci/run
 
 test-rust: deps-tests ## Rust: unit tests, and the binary against real Kafka
@@ -44,7 +44,7 @@ test-deploy: deps-tests ## Deployment files: do they parse, and agree with the c
 
 fmt: deps-tests ## Format all code
 	$(CARGO) fmt
-	.venv/bin/ruff format --quiet deploy
+	.venv/bin/ruff format --quiet deploy benches
 
 model: ## Train the default student again, from distill/
 	scripts/system-packages.sh build

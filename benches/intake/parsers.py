@@ -20,7 +20,9 @@ def with_hl7(text):
 
 def with_hl7apy(text):
     # Without groups: the structure of segments is what the other parsers give, and it is faster.
-    return sum(child.name == "OBX" for child in parse_message(text, find_groups=False).children)
+    return sum(
+        child.name == "OBX" for child in parse_message(text, find_groups=False).children
+    )
 
 
 PARSERS = {"hl7": with_hl7, "hl7apy": with_hl7apy}
@@ -33,7 +35,8 @@ def say(value):
 def main():
     stdin = sys.stdin.buffer
     messages = [
-        stdin.read(int(stdin.readline())).decode("utf-8") for _ in range(int(stdin.readline()))
+        stdin.read(int(stdin.readline())).decode("utf-8")
+        for _ in range(int(stdin.readline()))
     ]
     say({name: version(name) for name in PARSERS})
     for line in stdin:

@@ -24,6 +24,12 @@ pub(crate) const fn equal(eight: u64, byte: u8) -> u64 {
     !((other & !HIGH).wrapping_add(!HIGH) | other | !HIGH)
 }
 
+/// Marks the bytes below the blank: control characters, the ends of lines among them.
+#[inline]
+pub(crate) const fn below_blank(eight: u64) -> u64 {
+    !((eight & !HIGH).wrapping_add(ONES * 0x60) | eight) & HIGH
+}
+
 /// Marks the letters. Right for ASCII only.
 const fn letters(eight: u64) -> u64 {
     let lower = eight | (ONES * 0x20);
@@ -36,19 +42,21 @@ const fn letters(eight: u64) -> u64 {
 #[inline]
 pub(super) fn words(text: &[u8], mut visit: impl FnMut(&[u8])) {
     let (mut start, mut inside, mut before) = (0, false, 0);
-    for at in (0..text.len()).step_by(8) {
+    let mut at = 0;
+    while at < text.len() {
         let letters = letters(eight(text, at));
         // Where a word begins or ends.
         let mut turns = letters ^ ((letters << 8) | before);
         before = letters >> 56;
         while turns != 0 {
-            let place = at + turns.trailing_zeros() as usize / 8;
+            let place = at | (turns.trailing_zeros() as usize / 8);
             turns &= turns - 1;
             if inside {
                 visit(text.get(start..place).unwrap_or_default());
             }
             (start, inside) = (place, !inside);
         }
+        at += 8;
     }
     if inside {
         visit(text.get(start..).unwrap_or_default());
@@ -62,13 +70,14 @@ pub(super) fn find_unusual<T>(
     text: &[u8],
     mut wanted: impl FnMut(usize, u8) -> Option<T>,
 ) -> Option<T> {
-    for at in (0..text.len()).step_by(8) {
+    let mut at = 0;
+    while at < text.len() {
         let eight = eight(text, at);
         // Letters have bit 6. So has the underscore, which may not be missed.
         let no_letter = (!eight) << 1;
         let mut marks = (no_letter & HIGH & !equal(eight, b' ')) | equal(eight, b'_');
         while marks != 0 {
-            let place = at + marks.trailing_zeros() as usize / 8;
+            let place = at | (marks.trailing_zeros() as usize / 8);
             marks &= marks - 1;
             if let Some(byte) = text.get(place)
                 && let Some(found) = wanted(place, *byte)
@@ -76,6 +85,7 @@ pub(super) fn find_unusual<T>(
                 return Some(found);
             }
         }
+        at += 8;
     }
     None
 }
@@ -96,6 +106,16 @@ mod tests {
                 .map(|word| word.as_bytes().to_vec())
                 .collect();
             prop_assert_eq!(found, wanted);
+        }
+
+        #[test]
+        fn marks_are_exact(bytes in any::<[u8; 8]>(), byte in any::<u8>()) {
+            let number = u64::from_le_bytes(bytes);
+            let of = |marked: fn(u8, u8) -> bool| {
+                u64::from_le_bytes(bytes.map(|each| if marked(each, byte) { 0x80 } else { 0 }))
+            };
+            prop_assert_eq!(equal(number, byte), of(|each, byte| each == byte));
+            prop_assert_eq!(below_blank(number), of(|each, _| each < b' '));
         }
 
         #[test]

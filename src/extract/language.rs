@@ -198,7 +198,8 @@ fn foreign_in_ascii(split: &Split<'_>) -> usize {
                 foreign += usize::from(table.holds(word));
             }
         });
-        if words == ENOUGH {
+        // Even if all words to come were foreign, they would be less than one in eight.
+        if words == ENOUGH || (words - foreign) * 8 > ENOUGH * 7 {
             break;
         }
     }

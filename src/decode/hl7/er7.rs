@@ -148,13 +148,15 @@ pub(super) fn parse<'m>(
     let mut counts = Counts::default();
     let mut open = Open { name: *b"MSH", start: 0, first_field: 0 };
     message.fields.push(0);
-    for from in (0..bytes.len()).step_by(8) {
+    let mut from = 0;
+    while from < bytes.len() {
         let eight = eights::eight(bytes, from);
         let separators = eights::equal(eight, separator);
-        let mut marks = separators | eights::equal(eight, b'\r') | eights::equal(eight, b'\n');
+        let mut marks = separators | eights::below_blank(eight);
         while marks != 0 {
             let mark = marks & marks.wrapping_neg();
-            let at = from + marks.trailing_zeros() as usize / 8;
+            // `from` is a multiple of eight.
+            let at = from | (marks.trailing_zeros() as usize / 8);
             marks ^= mark;
             if separators & mark != 0 {
                 message.begin_field(at + 1);
@@ -171,6 +173,7 @@ pub(super) fn parse<'m>(
             open = Open { name, start: at + 1, first_field: message.fields.len() };
             message.begin_field(at + 1);
         }
+        from += 8;
     }
     message.close(open, text.len(), &mut counts);
     Ok(message)
@@ -183,7 +186,11 @@ fn segment_after(
     separator: u8,
     cr_terminated: bool,
 ) -> Option<([u8; 3], bool)> {
-    let after_cr = bytes.get(at) == Some(&b'\r');
+    let after_cr = match bytes.get(at) {
+        Some(b'\r') => true,
+        Some(b'\n') => false,
+        _ => return None, // another control character
+    };
     if after_cr && bytes.get(at + 1) == Some(&b'\n') {
         return None; // the LF of a CRLF decides
     }

@@ -172,6 +172,11 @@ impl<'m> Value<'m> {
         values
     }
 
+    /// Whether any component has parts of its own.
+    pub(super) fn has_subcomponents(&self) -> bool {
+        memchr::memchr(self.escapes.separators.subcomponent, self.raw.as_bytes()).is_some()
+    }
+
     /// How many repetitions there are.
     pub(super) fn repetitions(&self) -> usize {
         1 + memchr::memchr_iter(self.escapes.separators.repetition, self.raw.as_bytes()).count()

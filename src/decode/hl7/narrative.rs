@@ -360,15 +360,17 @@ fn section_of(obx: &Fields<'_>) -> Option<SectionKind> {
         return None;
     }
     let identifier = obx.parse(3);
+    let values: [Cow<'_, str>; 5] = identifier.values();
     let of_triplet = |first: usize| {
-        let (code, text) = (identifier.value(first), identifier.value(first + 1));
-        let suffix = identifier.part(1, first, 2);
-        let text_suffix = identifier.part(1, first + 1, 2);
-        if [&code, &text, &suffix, &text_suffix].iter().all(|part| part.is_empty()) {
-            return None;
+        let value = |component: usize| values.get(component - 1).map_or("", |value| &**value);
+        let (code, text) = (value(first), value(first + 1));
+        if !identifier.has_subcomponents() {
+            let says = !(code.is_empty() && text.is_empty());
+            return says.then(|| section_code::section(code, "", text)).flatten();
         }
-        section_code::section(&code, &suffix, &text)
-            .or_else(|| section_code::section("", &text_suffix, ""))
+        let suffix = identifier.part(1, first, 2);
+        section_code::section(code, &suffix, text)
+            .or_else(|| section_code::section("", &identifier.part(1, first + 1, 2), ""))
     };
     of_triplet(1).or_else(|| of_triplet(4))
 }
