@@ -102,16 +102,10 @@ const fn signature_phrases(first: u8) -> &'static [&'static str] {
     }
 }
 
-/// What a sentence may end with before a signature by byte.
-const SENTENCE_ENDS: [bool; 256] = {
-    let mut ends = [false; 256];
-    let mut rest: &[u8] = b".!?-_*/;)";
-    while let [first, tail @ ..] = rest {
-        ends[*first as usize] = true;
-        rest = tail;
-    }
-    ends
-};
+/// What a sentence may end with before a signature.
+const fn ends_sentence(byte: u8) -> bool {
+    matches!(byte, b'.' | b'!' | b'?' | b'-' | b'_' | b'*' | b'/' | b';' | b')')
+}
 
 /// Where a signature begins in a tidied line: at the start, or after the end of a sentence.
 pub(super) fn signature(text: &str) -> Option<usize> {
@@ -128,8 +122,7 @@ pub(super) fn signature(text: &str) -> Option<usize> {
     };
     begins_after(0).or_else(|| {
         eights::find_unusual(bytes, |at, byte| {
-            let ends = SENTENCE_ENDS.get(usize::from(byte)).copied().unwrap_or_default();
-            if ends { begins_after(at + 1) } else { None }
+            ends_sentence(byte).then(|| begins_after(at + 1)).flatten()
         })
     })
 }
