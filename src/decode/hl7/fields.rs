@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::er7::{Message, Segment};
-use super::escape::Escapes;
+use super::escape::{Escapes, Unescaped};
 use crate::decode::markup;
 
 /// The fields of one segment, by the standard's numbers.
@@ -70,7 +70,7 @@ impl<'m> Fields<'m> {
         } else {
             lines
         };
-        let (decoded, unknown) = self.escapes().decode_cow(lines);
+        let Unescaped { text: decoded, unknown } = self.escapes().decode(lines);
         if decoded.trim_start().starts_with("{\\rtf") {
             return (Cow::Owned(markup::from_rtf(&decoded)), unknown);
         }
