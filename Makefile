@@ -19,15 +19,16 @@ demo: deps-demo ## Build and see it work: an embedded broker, generated reports,
 
 test: lint test-rust test-python test-deploy ## All checks and tests, on real Kafka
 
-bench: deps-demo ## Benchmarks: reports per second end to end, and the cost of each stage
+bench: deps-demo ## Benchmarks: reports per second end to end, intake against Python, the cost of each stage
+	@scripts/python-env.sh bench
 	$(CARGO) bench --profile release --locked
 
 lint: deps-tests ## Format, clippy, dependencies' licences and advisories, ruff, shellcheck
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
 	scripts/check-dependencies.sh
-	.venv/bin/ruff check --quiet distill deploy
-	.venv/bin/ruff format --quiet --check deploy
+	.venv/bin/ruff check --quiet distill deploy benches
+	.venv/bin/ruff format --quiet --check deploy benches
 	.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR --exclude=SC2016 scripts/*.sh .ci/run
 
 test-rust: deps-tests ## Rust: unit tests, and the binary against real Kafka
@@ -43,7 +44,7 @@ test-deploy: deps-tests ## Deployment files: do they parse, and agree with the c
 
 fmt: deps-tests ## Format all code
 	$(CARGO) fmt
-	.venv/bin/ruff format --quiet deploy
+	.venv/bin/ruff format --quiet deploy benches
 
 model: ## Train the default student again, from distill/
 	scripts/system-packages.sh build

@@ -16,6 +16,7 @@
 mod feed;
 mod loan;
 mod machine;
+#[allow(dead_code, reason = "each benchmark works on other messages")]
 mod workload;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv from the hashed locks: `python-env.sh checks` for linters and deployment checks (small),
-# `python-env.sh distill` for the training package as well (PyTorch: 5 GB, minutes).
+# `python-env.sh bench` for the parsers that `make bench` compares with (small), `python-env.sh distill`
+# for the training package as well as the checks (PyTorch: 5 GB, minutes).
 source "$(dirname "$0")/lib.sh"
 
 venv=$root/.venv
@@ -26,9 +27,10 @@ install() {
 
 case ${1:-} in
 checks) install checks "linters and the checks of deploy/" ;;
+bench) install bench "the HL7 v2 parsers that make bench compares with" ;;
 distill)
     install checks "linters and the checks of deploy/"
     install distill "PyTorch and what trains the student (5 GB, minutes)"
     ;;
-*) fail "usage: python-env.sh checks|distill" ;;
+*) fail "usage: python-env.sh checks|bench|distill" ;;
 esac

@@ -225,7 +225,7 @@ pub struct ReportKey(String);
 impl ReportKey {
     /// Builds the key. Surrounding white space is not part of an identifier.
     pub fn new(assigning_authority: &str, filler_order_number: &str) -> Self {
-        Self(format!("{}|{}", assigning_authority.trim(), filler_order_number.trim()))
+        Self([assigning_authority.trim(), "|", filler_order_number.trim()].concat())
     }
 
     /// The key as published. The caller answers for where it goes.

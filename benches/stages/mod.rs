@@ -41,6 +41,7 @@ const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/default");
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Stage {
+    Intake,
     Decode,
     Extract,
     Tokenise,
@@ -52,7 +53,8 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Intake,
         Self::Decode,
         Self::Extract,
         Self::Tokenise,
@@ -65,6 +67,7 @@ impl Stage {
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Intake => "intake",
             Self::Decode => "decode",
             Self::Extract => "extract",
             Self::Tokenise => "tokenise",
@@ -78,6 +81,7 @@ impl Stage {
 
     pub(crate) const fn what(self) -> &'static str {
         match self {
+            Self::Intake => "an ORU of 2 KB: bytes to the text that is labelled",
             Self::Decode => "bytes to reports",
             Self::Extract => "sections, chest or not, language",
             Self::Tokenise => "text to token ids and sentences",
@@ -93,6 +97,18 @@ impl Stage {
     pub(crate) fn run(self) {
         let messages = workload::reports(REPORTS);
         match self {
+            Self::Intake => {
+                let results = workload::results(REPORTS);
+                let (options, policy) = (DecodeOptions::default(), ExtractPolicy::default());
+                repeat(|| {
+                    for decoded in results.iter().flat_map(|result| decode(result, &options)) {
+                        let Decoded::Report(mut report) = decoded else {
+                            panic!("a result of the workload is no report")
+                        };
+                        black_box(extract(&mut report, &policy));
+                    }
+                });
+            }
             Self::Decode => {
                 let options = DecodeOptions::default();
                 repeat(|| messages.iter().for_each(|m| drop(decode(&m.payload, &options))));
@@ -151,6 +167,9 @@ pub(crate) fn inputs() -> String {
     let mut hash = Sha256::new();
     for message in workload::reports(REPORTS) {
         hash.update(&message.payload);
+    }
+    for result in workload::results(REPORTS) {
+        hash.update(&result);
     }
     hash.update(tokenizer());
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

@@ -39,6 +39,13 @@ enum Declared {
 
 /// Resolves a name from HL7 table 0211, or any WHATWG label.
 fn resolve(name: &str) -> Declared {
+    // What nearly every message says.
+    match name {
+        "" => return Declared::None,
+        "UNICODE UTF-8" => return Declared::Is(UTF_8),
+        "8859/1" => return Declared::Is(WINDOWS_1252),
+        _ => {}
+    }
     let key: String =
         name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase();
     let encoding = match key.as_str() {
@@ -71,7 +78,7 @@ fn resolve(name: &str) -> Declared {
 pub(super) fn decode<'b>(
     bytes: &'b [u8],
     declared: &str,
-    repetition: char,
+    repetition: u8,
     default: Option<&str>,
 ) -> Option<Text<'b>> {
     let mut declared = declared_set(declared, repetition);
@@ -110,9 +117,9 @@ pub(super) fn decode<'b>(
 }
 
 /// The set that matters of a possibly repeating MSH-18: a Japanese switch set wins, else the first.
-fn declared_set(field: &str, repetition: char) -> Declared {
+fn declared_set(field: &str, repetition: u8) -> Declared {
     let mut first = Declared::None;
-    for name in field.split(repetition) {
+    for name in field.split(char::from(repetition)) {
         match (resolve(name), &first) {
             (Declared::Is(encoding), _) if encoding == ISO_2022_JP => {
                 return Declared::Is(encoding);
@@ -144,7 +151,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8], declared: &str) -> (String, bool) {
-        let text = decode(bytes, declared, '~', None).expect("readable");
+        let text = decode(bytes, declared, b'~', None).expect("readable");
         (text.text.into_owned(), text.guessed)
     }
 
@@ -169,12 +176,12 @@ mod tests {
 
     #[test]
     fn bytes_outside_a_declared_set_are_refused_not_replaced() {
-        assert!(decode(b"\x1b$B7k2\xff", "~ISO IR87", '~', None).is_none());
+        assert!(decode(b"\x1b$B7k2\xff", "~ISO IR87", b'~', None).is_none());
     }
 
     #[test]
     fn the_configured_default_stands_in_for_a_missing_declaration() {
-        let text = decode(b"\xb1", "", '~', Some("8859/2")).expect("readable");
+        let text = decode(b"\xb1", "", b'~', Some("8859/2")).expect("readable");
         assert_eq!((&*text.text, text.guessed), ("ą", false));
     }
 }

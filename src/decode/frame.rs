@@ -156,6 +156,10 @@ enum Line {
 fn kind_of_line(bytes: &[u8], at: usize) -> Line {
     let rest = bytes.get(at..).unwrap_or_default();
     let [a, b, c, separator, next, ..] = rest else { return Line::Other };
+    // Most lines are told by their first byte.
+    if !matches!(*a, b'M' | b'm' | b'F' | b'f' | b'B' | b'b' | b'<') {
+        return Line::Other;
+    }
     if [*a, *b, *c, *separator] == *b"<EB>" {
         return Line::EndOfBlock;
     }

@@ -58,7 +58,7 @@ fn is_whole_report(code: &str) -> bool {
 /// headings inside do.
 fn of_name(name: &str) -> Option<SectionKind> {
     let name = name.trim();
-    if name.is_empty() || name.len() > 60 {
+    if name.len() > 60 || name.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     if ["DIAGNOSTIC CODE", "MODIFIERS", "PROCEDURE", "PROCEDURES"]

@@ -46,41 +46,42 @@ impl Status {
 
 /// OBR-25, table 0123. `A` is "some, but not all, results available"; it is not an addendum.
 pub(super) fn of_order(field: &str) -> Option<Status> {
-    let word = word(field);
-    match word.as_str() {
-        "O" | "I" | "S" | "N" => Some(Status::NoResult),
-        "A" => Some(Status::Partial),
-        "P" | "R" | "M" => Some(Status::Preliminary),
-        "F" => Some(Status::Final),
-        "C" => Some(Status::Corrected),
-        "X" => Some(Status::Withdrawn),
-        "Y" | "Z" => Some(Status::Query),
+    let mut letters = [0; LONGEST_WORD];
+    match word(field, &mut letters) {
+        b"O" | b"I" | b"S" | b"N" => Some(Status::NoResult),
+        b"A" => Some(Status::Partial),
+        b"P" | b"R" | b"M" => Some(Status::Preliminary),
+        b"F" => Some(Status::Final),
+        b"C" => Some(Status::Corrected),
+        b"X" => Some(Status::Withdrawn),
+        b"Y" | b"Z" => Some(Status::Query),
         other => of_word(other),
     }
 }
 
 /// OBX-11, table 0085.
 pub(super) fn of_observation(field: &str) -> Option<Status> {
-    let word = word(field);
-    match word.as_str() {
-        "I" | "N" | "O" | "S" => Some(Status::NoResult),
-        "P" | "R" => Some(Status::Preliminary),
-        "F" | "V" => Some(Status::Final),
-        "U" => Some(Status::FinalUnsent),
-        "A" => Some(Status::Amended),
-        "B" => Some(Status::Appended),
-        "C" => Some(Status::Corrected),
-        "D" | "W" | "X" => Some(Status::Withdrawn),
+    let mut letters = [0; LONGEST_WORD];
+    match word(field, &mut letters) {
+        b"I" | b"N" | b"O" | b"S" => Some(Status::NoResult),
+        b"P" | b"R" => Some(Status::Preliminary),
+        b"F" | b"V" => Some(Status::Final),
+        b"U" => Some(Status::FinalUnsent),
+        b"A" => Some(Status::Amended),
+        b"B" => Some(Status::Appended),
+        b"C" => Some(Status::Corrected),
+        b"D" | b"W" | b"X" => Some(Status::Withdrawn),
         other => of_word(other),
     }
 }
 
 /// TXA-17, table 0271.
 pub(super) fn of_document(field: &str) -> Option<Status> {
-    match word(field).as_str() {
-        "IP" | "IN" => Some(Status::Partial),
-        "DI" | "DO" | "PA" => Some(Status::Preliminary),
-        "AU" | "LA" => Some(Status::Final),
+    let mut letters = [0; LONGEST_WORD];
+    match word(field, &mut letters) {
+        b"IP" | b"IN" => Some(Status::Partial),
+        b"DI" | b"DO" | b"PA" => Some(Status::Preliminary),
+        b"AU" | b"LA" => Some(Status::Final),
         other => of_word(other),
     }
 }
@@ -101,8 +102,11 @@ pub(super) fn of_fhir(code: &str) -> Option<Status> {
 }
 
 /// Senders that write words where a code belongs (`Final`, `Prelim`, `Wet Read`).
-fn of_word(word: &str) -> Option<Status> {
-    let starts = |prefix: &str| word.len() > 2 && word.starts_with(prefix);
+fn of_word(word: &[u8]) -> Option<Status> {
+    if word.len() < 3 {
+        return None;
+    }
+    let starts = |prefix: &str| word.starts_with(prefix.as_bytes());
     if starts("FIN") || starts("VERIF") || starts("SIGNED") {
         Some(Status::Final)
     } else if starts("PRELIM") || starts("WET") || starts("DRAFT") || starts("UNVERIF") {
@@ -122,46 +126,52 @@ fn of_word(word: &str) -> Option<Status> {
     }
 }
 
+/// Letters of a status that are looked at.
+const LONGEST_WORD: usize = 16;
+
 /// The leading word, upper case: what follows the code (components, log marks) is not part of it.
-fn word(field: &str) -> String {
-    field
-        .trim()
-        .chars()
-        .take_while(char::is_ascii_alphabetic)
-        .take(16)
-        .map(|c| c.to_ascii_uppercase())
-        .collect()
+fn word<'l>(field: &str, letters: &'l mut [u8; LONGEST_WORD]) -> &'l [u8] {
+    let mut length = 0;
+    for (letter, byte) in letters.iter_mut().zip(field.trim().bytes()) {
+        if !byte.is_ascii_alphabetic() {
+            break;
+        }
+        *letter = byte.to_ascii_uppercase();
+        length += 1;
+    }
+    letters.get(..length).unwrap_or_default()
 }
 
 /// Whether a diagnostic service section (OBR-24 or FHIR category, table 0074) is one of laboratory,
 /// pathology, or another service that makes no imaging reports.
 pub(super) fn is_laboratory(section: &str) -> bool {
-    matches!(
-        section.trim().to_ascii_uppercase().as_str(),
-        "LAB"
-            | "BG"
-            | "BLB"
-            | "CG"
-            | "CH"
-            | "CP"
-            | "GE"
-            | "HM"
-            | "IMM"
-            | "MB"
-            | "MCB"
-            | "MYC"
-            | "OSL"
-            | "PAT"
-            | "SP"
-            | "SR"
-            | "TX"
-            | "VR"
-            | "URN"
-            | "PHR"
-            | "LP29693-6"
-            | "LP7839-6"
-            | "LABORATORY"
-    )
+    const SERVICES: [&str; 23] = [
+        "LAB",
+        "BG",
+        "BLB",
+        "CG",
+        "CH",
+        "CP",
+        "GE",
+        "HM",
+        "IMM",
+        "MB",
+        "MCB",
+        "MYC",
+        "OSL",
+        "PAT",
+        "SP",
+        "SR",
+        "TX",
+        "VR",
+        "URN",
+        "PHR",
+        "LP29693-6",
+        "LP7839-6",
+        "LABORATORY",
+    ];
+    let section = section.trim();
+    SERVICES.iter().any(|service| service.eq_ignore_ascii_case(section))
 }
 
 #[cfg(test)]

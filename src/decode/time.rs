@@ -58,7 +58,15 @@ pub(super) fn parse(text: &str, zone: &str) -> Time {
     read(text, zone).map_or(Time::Bad, Time::At)
 }
 
+/// What most senders write: eight, twelve or fourteen digits and nothing else.
+fn plain_digits(text: &str) -> bool {
+    matches!(text.len(), 8 | 12 | 14) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn read(text: &str, default_zone: &str) -> Option<i64> {
+    if plain_digits(text) {
+        return at(text, 0, zone(default_zone).unwrap_or(TimeZone::UTC));
+    }
     // FHIR and ISO forms differ from HL7's only in their punctuation.
     let iso = text.get(4..5) == Some("-") && text.get(7..8).is_none_or(|c| c == "-");
     let zone_from = if iso {
@@ -81,12 +89,24 @@ fn read(text: &str, default_zone: &str) -> Option<i64> {
     {
         return None;
     }
+    let nanosecond = nanoseconds(fraction)?;
+    let zone = match offset_text {
+        "" => zone(default_zone).unwrap_or(TimeZone::UTC),
+        given => offset(given)?.to_time_zone(),
+    };
+    at(&digits, nanosecond, zone)
+}
+
+/// The instant that digits from the year down to the second name in a zone.
+fn at(digits: &str, nanosecond: i32, zone: TimeZone) -> Option<i64> {
     let part = |from: usize, to: usize, absent: i8| -> Option<i8> {
         digits.get(from..to).map_or(Some(absent), |d| d.parse().ok())
     };
     let year: i16 = digits.get(..4)?.parse().ok()?;
+    if year < 1800 {
+        return None; // "00000000", "0001-01-01": a missing date in disguise
+    }
     let second = part(12, 14, 0)?.min(59); // a leap second is the second before it
-    let nanosecond = nanoseconds(fraction)?;
     let local = DateTime::new(
         year,
         part(4, 6, 1)?,
@@ -97,13 +117,6 @@ fn read(text: &str, default_zone: &str) -> Option<i64> {
         nanosecond,
     )
     .ok()?;
-    let zone = match offset_text {
-        "" => zone(default_zone).unwrap_or(TimeZone::UTC),
-        given => offset(given)?.to_time_zone(),
-    };
-    if year < 1800 {
-        return None; // "00000000", "0001-01-01": a missing date in disguise
-    }
     Some(zone.to_ambiguous_timestamp(local).compatible().ok()?.as_millisecond())
 }
 

@@ -55,7 +55,7 @@ pub(super) fn is_hl7(bytes: &[u8]) -> bool {
 pub(super) fn to_er7(bytes: &[u8]) -> Result<String, Rejection> {
     let refused = |class| Rejection::new(class, "payload");
     let declared = declared_encoding(bytes);
-    let text = charset::decode(bytes, &declared, '~', Some("UTF-8"))
+    let text = charset::decode(bytes, &declared, b'~', Some("UTF-8"))
         .ok_or_else(|| refused(RejectionClass::Charset))?;
     let options = ParsingOptions { nodes_limit: MOST_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(&text.text, options).map_err(|error| {

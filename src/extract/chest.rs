@@ -20,6 +20,9 @@ pub enum ProcedureClass {
     Unknown,
 }
 
+/// Words of at most so many bytes are compared without a copy on the heap.
+const LONGEST_WORD: usize = 40;
+
 /// What words say of an exam.
 #[derive(Clone, Copy, Default)]
 struct Words {
@@ -156,15 +159,32 @@ impl Words {
     }
 
     fn read(&mut self, text: &str) {
-        let upper = text.get(..text.len().min(400)).unwrap_or(text).to_uppercase();
-        let mut before = "";
-        for word in upper.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-            self.word(word, before);
-            before = word;
+        let text = text.get(..text.len().min(400)).unwrap_or(text);
+        let mut before_is_x = false;
+        if !text.is_ascii() {
+            let upper = text.to_uppercase();
+            for word in upper.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
+            {
+                self.word(word, before_is_x);
+                before_is_x = word == "X";
+            }
+            return;
+        }
+        for word in text.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()) {
+            if word.is_empty() {
+                continue;
+            }
+            let mut upper = [0; LONGEST_WORD];
+            upper.iter_mut().zip(word).for_each(|(to, from)| *to = from.to_ascii_uppercase());
+            match upper.get(..word.len()).and_then(|word| std::str::from_utf8(word).ok()) {
+                Some(upper) => self.word(upper, before_is_x),
+                None => self.word(&String::from_utf8_lossy(word).to_uppercase(), before_is_x),
+            }
+            before_is_x = word.eq_ignore_ascii_case(b"X");
         }
     }
 
-    fn word(&mut self, word: &str, before: &str) {
+    fn word(&mut self, word: &str, before_is_x: bool) {
         // A number glued to a unit of counting: 2VIEWS, 1V, 2VW.
         let bare = word.trim_start_matches(|c: char| c.is_ascii_digit());
         match bare {
@@ -178,7 +198,7 @@ impl Words {
                 self.chest = true;
                 self.chest_radiograph = true;
             }
-            "RAY" | "RAYS" if before == "X" => self.radiography = true,
+            "RAY" | "RAYS" if before_is_x => self.radiography = true,
             "X" => {}
             "XR" | "XRAY" | "XRAYS" | "DX" | "DXR" | "CR" | "DG" | "RX" | "RP" | "RAD"
             | "RADIOGRAPH" | "RADIOGRAPHS" | "RADIOGRAPHY" | "RADIOGRAFIA" | "RADIOGRAFÍA"

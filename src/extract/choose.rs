@@ -1,12 +1,14 @@
 //! Sections → the text that is labelled: findings, impression, addenda, in this order.
 
+use std::borrow::Cow;
+
 use super::headings;
 use super::placeholder::is_placeholder;
 use super::sections::{Section, Split, is_context, split};
-use super::tidy;
+use super::tidy::{self, Tidied};
 use crate::report::{LabelledSection, Phi, ReportText, SectionKind, TextBlock};
 
-impl Split {
+impl Split<'_> {
     /// The labelled text, `None` when there is less of it than `least` characters, or only
     /// placeholders.
     pub(super) fn into_text(mut self, least: usize) -> Option<ReportText> {
@@ -44,28 +46,31 @@ impl Split {
 
     /// The texts of one kind, placeholders left out.
     fn joined(&self, kind: SectionKind) -> Option<String> {
-        let mut joined = String::new();
+        let mut joined: Option<String> = None;
         for text in self.sections.iter().filter(|s| s.kind == kind).map(Section::text) {
             if text.is_empty() || is_placeholder(&text) {
                 continue;
             }
-            if !joined.is_empty() {
-                joined.push('\n');
+            match &mut joined {
+                Some(before) => {
+                    before.push('\n');
+                    before.push_str(&text);
+                }
+                None => joined = Some(text),
             }
-            joined.push_str(&text);
         }
-        (!joined.is_empty()).then_some(joined)
+        joined
     }
 
     /// The paragraphs of the unheaded text that are sentences and not titles.
     fn prose(&self) -> Option<String> {
         let mut kept = Section::new(SectionKind::Body);
         for section in self.sections.iter().filter(|s| s.kind == SectionKind::Body) {
-            for paragraph in section.lines.split(String::is_empty) {
-                let text = tidy::join(paragraph.iter().map(String::as_str));
+            for paragraph in section.lines.split(|line| line.is_empty()) {
+                let text = tidy::join(paragraph.iter().map(|line| &**line));
                 if is_prose(&text) {
                     kept.lines.extend(paragraph.iter().cloned());
-                    kept.lines.push(String::new());
+                    kept.lines.push(Cow::Borrowed(""));
                 }
             }
         }
@@ -87,7 +92,7 @@ impl Split {
     /// section. `COMPARISON: None.` ⏎ ⏎ `The lungs are clear.`
     fn rescue(&mut self) {
         use SectionKind::{Body, Comparison, Exam, Findings, Impression, Technique};
-        let has = |kind| self.sections.iter().any(|s: &Section| s.kind == kind);
+        let has = |kind| self.sections.iter().any(|s: &Section<'_>| s.kind == kind);
         if has(Findings) || has(Body) && !has(Impression) {
             return;
         }
@@ -100,7 +105,7 @@ impl Split {
             plain || (!labelled && is_context(section.kind))
         });
         let Some(section) = last else { return };
-        let text = match section.lines.iter().position(String::is_empty) {
+        let text = match section.lines.iter().position(|line| line.is_empty()) {
             Some(gap) => {
                 let rest = Section { kind: Body, lines: section.lines.split_off(gap) };
                 let text = rest.text();
@@ -116,7 +121,7 @@ impl Split {
         };
         if !text.is_empty() {
             let kind = if labelled { Findings } else { Body };
-            let lines = text.lines().map(ToOwned::to_owned).collect();
+            let lines = text.lines().map(|line| Cow::Owned(line.to_owned())).collect();
             self.sections.insert(end, Section { kind, lines });
         }
     }
@@ -145,7 +150,8 @@ fn enough(sections: &[LabelledSection], least: usize) -> bool {
 /// label (empty, a placeholder, only context sections).
 pub fn text_from_plain(text: &str) -> Option<ReportText> {
     let text = text.replace("\r\n", "\n").replace(['\r', '\u{c}', '\u{b}'], "\n");
-    split(&[TextBlock { section: None, text: Phi::new(text) }]).into_text(1)
+    let blocks = [TextBlock { section: None, text: Phi::new(text) }];
+    split(&Tidied::of(&blocks)).into_text(1)
 }
 
 /// Findings and impression given apart → what to label; `None` when both are empty or placeholders.
@@ -154,13 +160,13 @@ pub fn text_from_plain(text: &str) -> Option<ReportText> {
 pub fn text_from_sections(findings: &str, impression: &str) -> Option<ReportText> {
     let mut sections = Vec::new();
     for (kind, text) in [(SectionKind::Findings, findings), (SectionKind::Impression, impression)] {
-        let mut lines: Vec<String> =
+        let mut lines: Vec<Cow<'_, str>> =
             text.split(['\n', '\r', '\u{c}', '\u{b}']).map(tidy::line).collect();
         if let Some(first) = lines.iter_mut().find(|line| !line.is_empty())
             && let Some((title, after)) = first.split_once(':')
             && headings::section_of_title(title) == Some(kind)
         {
-            *first = after.trim().to_owned();
+            *first = Cow::Owned(after.trim().to_owned());
         }
         let text = Section { kind, lines }.text();
         if !text.is_empty() && !is_placeholder(&text) {
@@ -295,7 +301,7 @@ mod tests {
             },
             TextBlock { section: Some(SectionKind::Impression), text: Phi::from("Clear chest.") },
         ];
-        let text = split(&blocks).into_text(1).expect("text");
+        let text = split(&Tidied::of(&blocks)).into_text(1).expect("text");
         assert_eq!(text.model_input().expose(), "Clear chest.");
     }
 }

@@ -1,10 +1,6 @@
 //! What surrounds the text of a report: banners, signatures, attestations.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
-
-use super::headings;
+use super::{eights, headings};
 
 /// What a banner says.
 pub(super) enum Banner {
@@ -16,6 +12,9 @@ pub(super) enum Banner {
 /// A line that only says which report follows, or that none does.
 pub(super) fn banner(line: &str) -> Option<Banner> {
     if line.len() > 60 {
+        return None;
+    }
+    if !may_be_banner(line) {
         return None;
     }
     match headings::normalise(line)?.as_str() {
@@ -35,19 +34,96 @@ pub(super) fn banner(line: &str) -> Option<Banner> {
     }
 }
 
-/// Phrases that begin a signature or attestation.
-static SIGNATURE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(
-        r"(?i-u)electronically (?:signed|verified|approved)|(?:this (?:document|report) has been|by) electronically|dictated (?:by|and|on)|dictation date|transcribed (?:by|on)|transcriptionist|(?:signed|interpreted|finalized|approved|verified|requested) by|(?:read|reviewed|reported) by:|reported by|report (?:finalized|signed)|(?:attending |resident )?radiologist:|workstation(?: id)?:|wsn:|(?:ordering|referring) physician:|i, dr|i (?:have )?(?:personally )?reviewed|end of (?:impression|report)|accession (?:number:|#)",
-    )
-    .unwrap_or_else(|error| unreachable!("a constant pattern: {error}"))
-});
+/// Told by the first two letters and the last one: nearly every line is none.
+fn may_be_banner(line: &str) -> bool {
+    let mut letters = line.bytes().filter(|byte| byte.is_ascii_alphanumeric() || *byte == b'&');
+    let mut next = || letters.next().map(|byte| byte.to_ascii_uppercase());
+    let begins = matches!(
+        (next(), next()),
+        (Some(b'P'), Some(b'R'))
+            | (Some(b'R'), Some(b'E'))
+            | (Some(b'F'), Some(b'I'))
+            | (Some(b'A'), Some(b'T'))
+            | (Some(b'E'), Some(b'N'))
+    );
+    begins
+        && line
+            .bytes()
+            .rev()
+            .find(u8::is_ascii_alphanumeric)
+            .is_some_and(|last| matches!(last.to_ascii_uppercase(), b'T' | b'L' | b'N' | b'D'))
+}
 
-/// Where a signature begins in a line: at the start, or after the end of a sentence.
+/// Phrases that begin a signature or attestation, by their first letter.
+const fn signature_phrases(first: u8) -> &'static [&'static str] {
+    match first.to_ascii_lowercase() {
+        b'a' => &["approved by", "attending radiologist:", "accession number:", "accession #"],
+        b'b' => &["by electronically"],
+        b'd' => &["dictated by", "dictated and", "dictated on", "dictation date"],
+        b'e' => &[
+            "electronically signed",
+            "electronically verified",
+            "electronically approved",
+            "end of impression",
+            "end of report",
+        ],
+        b'f' => &["finalized by"],
+        b'i' => &[
+            "interpreted by",
+            "i, dr",
+            "i reviewed",
+            "i have reviewed",
+            "i personally reviewed",
+            "i have personally reviewed",
+        ],
+        b'o' => &["ordering physician:"],
+        b'r' => &[
+            "requested by",
+            "read by:",
+            "reviewed by:",
+            "reported by",
+            "report finalized",
+            "report signed",
+            "resident radiologist:",
+            "radiologist:",
+            "referring physician:",
+        ],
+        b's' => &["signed by"],
+        b't' => &[
+            "this document has been electronically",
+            "this report has been electronically",
+            "transcribed by",
+            "transcribed on",
+            "transcriptionist",
+        ],
+        b'v' => &["verified by"],
+        b'w' => &["workstation:", "workstation id:", "wsn:"],
+        _ => &[],
+    }
+}
+
+/// What a sentence may end with before a signature.
+const fn ends_sentence(byte: u8) -> bool {
+    matches!(byte, b'.' | b'!' | b'?' | b'-' | b'_' | b'*' | b'/' | b';' | b')')
+}
+
+/// Where a signature begins in a tidied line: at the start, or after the end of a sentence.
 pub(super) fn signature(text: &str) -> Option<usize> {
-    SIGNATURE.find_iter(text).map(|found| found.start()).find(|at| {
-        let head = text.get(..*at).unwrap_or_default().trim_end();
-        head.is_empty() || head.ends_with(['.', '!', '?', '-', '_', '*', '/', ';', ')'])
+    let bytes = text.as_bytes();
+    let begins_after = |from: usize| {
+        let rest = bytes.get(from..)?;
+        let blanks = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let rest = rest.get(blanks..)?;
+        let begins = |phrase: &&str| {
+            rest.get(..phrase.len())
+                .is_some_and(|found| found.eq_ignore_ascii_case(phrase.as_bytes()))
+        };
+        signature_phrases(*rest.first()?).iter().any(begins).then_some(from + blanks)
+    };
+    begins_after(0).or_else(|| {
+        eights::find_unusual(bytes, |at, byte| {
+            ends_sentence(byte).then(|| begins_after(at + 1)).flatten()
+        })
     })
 }
 
@@ -60,5 +136,7 @@ mod tests {
         assert_eq!(signature("Clear. Electronically Signed by Q"), Some(7));
         assert_eq!(signature("DICTATED BY: Q"), Some(0));
         assert_eq!(signature("The line, dictated by position, is unchanged."), None);
+        assert_eq!(signature("Clear.*** I have personally  reviewed"), None);
+        assert_eq!(signature("Clear.*** i have personally reviewed"), Some(10));
     }
 }

@@ -1,8 +1,8 @@
 //! Finds headings: at the start of a line, alone on a line, inside running text.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::phrases::Phrases;
 use super::titles::{ANATOMY, INLINE, TITLES};
 use crate::report::SectionKind;
 
@@ -17,11 +17,11 @@ pub(super) enum Heading {
 
 /// The section a title names, case, punctuation and spacing aside.
 pub(crate) fn section_of_title(title: &str) -> Option<SectionKind> {
-    known(&normalise(title)?)
+    known(normalise(title)?.as_str())
 }
 
 /// Every title that heads something.
-static HEADINGS: LazyLock<HashMap<&str, Heading>> = LazyLock::new(|| {
+static HEADINGS: LazyLock<Phrases<Heading>> = LazyLock::new(|| {
     let anatomy = ANATOMY.iter().map(|title| (*title, Heading::Anatomy));
     let sections = TITLES.iter().map(|(title, kind)| (*title, Heading::Section(*kind)));
     anatomy.chain(sections).collect()
@@ -36,44 +36,86 @@ fn known(title: &str) -> Option<SectionKind> {
 
 /// Finds the heading at the start of a tidied line. Returns it and what follows it on the line.
 pub(super) fn at_start(line: &str) -> Option<(Heading, &str)> {
-    let bare = line.trim_start_matches(['*', '#', '=', '_', '-', ' ', '>']);
-    let window =
-        bare.char_indices().nth(70).map_or(bare, |(end, _)| bare.get(..end).unwrap_or(bare));
-    if let Some((title, _)) = window.split_once(':') {
-        let after = bare.get(title.len() + 1..).unwrap_or_default();
-        return titled(title).map(|heading| (heading, after.trim_start_matches(['*', ' '])));
-    }
-    // `IMPRESSION - text`, in capitals.
-    if let Some((title, _)) = window.split_once(" - ").or_else(|| window.split_once(" -- "))
-        && !title.contains(char::is_lowercase)
-        && let Some(kind) = section_of_title(title)
-    {
-        let after = bare.get(title.len()..).unwrap_or_default();
-        return Some((Heading::Section(kind), after.trim_start_matches(['-', ' '])));
+    let bare = undecorated(line);
+    let window = first_characters(bare, 70);
+    // Most lines are prose and have neither.
+    let mark = memchr::memchr2(b':', b'-', window.as_bytes());
+    if mark.is_some() {
+        if let Some(colon) = memchr::memchr(b':', window.as_bytes()) {
+            let (title, after) = (bare.get(..colon)?, bare.get(colon + 1..)?);
+            return titled(title).map(|heading| (heading, after.trim_start_matches(['*', ' '])));
+        }
+        // `IMPRESSION - text`, in capitals.
+        if let Some(dash) = spaced_dash(window)
+            && let Some((title, after)) = bare.split_at_checked(dash)
+            && !title.contains(char::is_lowercase)
+            && let Some(kind) = section_of_title(title)
+        {
+            return Some((Heading::Section(kind), after.trim_start_matches(['-', ' '])));
+        }
     }
     // A title alone on its line.
+    let last = bare.as_bytes().last()?;
+    if *last == b'.' || (bare.len() > LONGEST_ALONE && last.is_ascii_alphanumeric()) {
+        return None;
+    }
     let alone = bare.trim_end_matches(['*', '=', '_', '-', ' ', '.']);
-    if alone.len() <= 40 && !bare.ends_with('.') {
-        let kind = section_of_title(alone)?;
+    if alone.len() <= LONGEST_ALONE {
         let capitals = !alone.contains(char::is_lowercase);
-        let capitalised = alone.chars().next().is_some_and(char::is_uppercase);
         // Words that people write as a whole answer ("Report", "View") head only in capitals.
-        let usual = INLINE.iter().any(|title| title.eq_ignore_ascii_case(alone));
-        if capitals || (capitalised && usual) {
-            return Some((Heading::Section(kind), ""));
+        let usual = || {
+            alone.chars().next().is_some_and(char::is_uppercase)
+                && INLINE.iter().any(|title| title.eq_ignore_ascii_case(alone))
+        };
+        if capitals || usual() {
+            return section_of_title(alone).map(|kind| (Heading::Section(kind), ""));
         }
     }
     None
 }
 
+/// Longest title that heads a section without a colon, in bytes.
+const LONGEST_ALONE: usize = 40;
+
+fn undecorated(line: &str) -> &str {
+    if line.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) {
+        return line;
+    }
+    line.trim_start_matches(['*', '#', '=', '_', '-', ' ', '>'])
+}
+
+/// At most so many characters of a text.
+fn first_characters(text: &str, most: usize) -> &str {
+    match text.as_bytes().get(..most) {
+        None => text,
+        Some(head) if head.is_ascii() => text.get(..most).unwrap_or(text),
+        Some(_) => {
+            text.char_indices().nth(most).map_or(text, |(end, _)| text.get(..end).unwrap_or(text))
+        }
+    }
+}
+
+/// Where ` - ` begins, or else ` -- `.
+fn spaced_dash(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let begins = |dashes: &[u8]| {
+        memchr::memchr_iter(b'-', bytes)
+            .filter_map(|at| at.checked_sub(1))
+            .find(|at| bytes.get(*at..).is_some_and(|rest| rest.starts_with(dashes)))
+    };
+    begins(b" - ").or_else(|| begins(b" -- "))
+}
+
 /// The heading that a title before a colon is.
 fn titled(title: &str) -> Option<Heading> {
     let unnumbered = title.trim_start_matches(|c: char| c.is_ascii_digit() || " .)".contains(c));
-    if unnumbered.contains(". ") {
+    let stop = |at| unnumbered.as_bytes().get(at + 1) == Some(&b' ');
+    if memchr::memchr_iter(b'.', unnumbered.as_bytes()).any(stop) {
         return None; // a sentence ended before the colon
     }
     let normal = normalise(title)?;
-    if let Some(heading) = HEADINGS.get(normal.as_str()) {
+    let normal = normal.as_str();
+    if let Some(heading) = HEADINGS.get(normal) {
         return Some(*heading);
     }
     if let Some(rest) = normal.strip_prefix("ADDENDUM ")
@@ -81,7 +123,7 @@ fn titled(title: &str) -> Option<Heading> {
     {
         return Some(Heading::Section(SectionKind::Addendum)); // "ADDENDUM 1", "ADDENDUM BY DR X ON 1 2 2026"
     }
-    if !title.contains(char::is_lowercase) && is_view(&normal) {
+    if !title.contains(char::is_lowercase) && is_view(normal) {
         return Some(Heading::Section(SectionKind::Findings)); // "CHEST, TWO VIEWS:"
     }
     if let Some(rest) = normal.strip_prefix("FINDINGS ")
@@ -91,14 +133,25 @@ fn titled(title: &str) -> Option<Heading> {
     }
     // One wrong letter in a long title.
     if normal.len() >= 8 {
-        let near = TITLES.iter().find(|(known, _)| {
-            known.len() >= 8
-                && known.len().abs_diff(normal.len()) <= 1
-                && strsim::levenshtein(known, &normal) == 1
-        });
+        let near =
+            TITLES.iter().find(|(known, _)| known.len() >= 8 && is_one_edit_away(known, normal));
         return near.map(|(_, kind)| Heading::Section(*kind));
     }
     None
+}
+
+/// Whether one letter put in, taken out or changed makes one text of the other. Both are ASCII.
+fn is_one_edit_away(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    if one.len().abs_diff(other.len()) > 1 {
+        return false;
+    }
+    let same = |(a, b): &(&u8, &u8)| a == b;
+    let start = one.iter().zip(other).take_while(same).count();
+    let (one, other) =
+        (one.get(start..).unwrap_or_default(), other.get(start..).unwrap_or_default());
+    let end = one.iter().rev().zip(other.iter().rev()).take_while(same).count();
+    one.len().max(other.len()) - end == 1
 }
 
 /// Whether a title consists only of words for a view of the chest.
@@ -166,8 +219,10 @@ pub(super) fn inline(
     one_line: bool,
 ) -> Option<(usize, usize, SectionKind)> {
     let mut search = from;
-    while let Some(colon) = line.get(search..).and_then(|rest| rest.find(':')).map(|at| search + at)
+    while let Some(rest) = line.as_bytes().get(search..)
+        && let Some(found) = memchr::memchr(b':', rest)
     {
+        let colon = search + found;
         search = colon + 1;
         let before = line.get(from..colon)?.trim_end();
         // Most colons stand after something that ends no title.
@@ -199,36 +254,67 @@ fn ends_with_title(before: &str, title: &str, one_line: bool) -> bool {
     one_line && capitalised && sentence_start && found.eq_ignore_ascii_case(title)
 }
 
-/// Upper case, letters and digits, one space between words; `None` when it cannot be a title.
-pub(super) fn normalise(title: &str) -> Option<String> {
-    if title.len() > 80 {
+/// Longest text that may be a title, in bytes.
+const LONGEST_TITLE: usize = 80;
+
+/// A title as titles are compared: upper case, letters and digits, one space between words.
+pub(super) struct Title {
+    /// An ampersand takes five.
+    letters: [u8; LONGEST_TITLE * 5],
+    from: usize,
+    length: usize,
+}
+
+impl Title {
+    pub(super) fn as_str(&self) -> &str {
+        let letters = self.letters.get(self.from..self.length).unwrap_or_default();
+        std::str::from_utf8(letters).unwrap_or_default()
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(letter) = self.letters.get_mut(self.length) {
+            *letter = byte;
+            self.length += 1;
+        }
+    }
+
+    fn end_word(&mut self) {
+        let last = self.length.checked_sub(1).and_then(|at| self.letters.get(at));
+        if last.is_some_and(|last| *last != b' ') {
+            self.push(b' ');
+        }
+    }
+}
+
+/// Normalises a title; `None` when it cannot be one.
+pub(super) fn normalise(title: &str) -> Option<Title> {
+    if title.len() > LONGEST_TITLE {
         return None;
     }
-    let mut out = String::with_capacity(title.len());
+    let mut out = Title { letters: [0; LONGEST_TITLE * 5], from: 0, length: 0 };
     for character in title.chars() {
         match character {
             '&' => {
-                if !out.ends_with(' ') && !out.is_empty() {
-                    out.push(' ');
-                }
-                out.push_str("AND ");
+                out.end_word();
+                b"AND ".iter().for_each(|letter| out.push(*letter));
             }
             '\'' => {}
-            c if c.is_ascii_alphanumeric() => out.push(c.to_ascii_uppercase()),
+            c if c.is_ascii_alphanumeric() => out.push(c.to_ascii_uppercase() as u8),
             c if c.is_alphabetic() => return None,
-            _ if out.is_empty() || out.ends_with(' ') => {}
-            _ => out.push(' '),
+            _ => out.end_word(),
         }
     }
-    let length = out.trim_end().len();
-    out.truncate(length);
+    if out.letters.get(..out.length).is_some_and(|all| all.ends_with(b" ")) {
+        out.length -= 1;
+    }
     // A numbered heading: "2 IMPRESSION".
-    let unnumbered = out.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
+    let unnumbered = out.as_str().trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
     if unnumbered.is_empty() {
         return None;
     }
-    if unnumbered.len() < out.len() && known(unnumbered).is_some() {
-        return Some(unnumbered.to_owned());
+    let number = out.length - unnumbered.len();
+    if number > 0 && known(unnumbered).is_some() {
+        out.from = number;
     }
     Some(out)
 }

@@ -1,17 +1,24 @@
 //! Is the report in English? By the small words of other languages, and by script.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::eights;
+use super::phrases::Phrases;
 use super::sections::Split;
 
 /// Words that are looked at: enough to tell.
 const ENOUGH: usize = 200;
 
 /// Whether a word is foreign (`true`) or English.
-static WORDS: LazyLock<HashMap<&str, bool>> = LazyLock::new(|| {
+static WORDS: LazyLock<Phrases<bool>> = LazyLock::new(|| {
     let foreign = FOREIGN.iter().map(|word| (*word, true));
     foreign.chain(ENGLISH.iter().map(|word| (*word, false))).collect()
+});
+
+/// The foreign words that are ASCII and no English ones.
+static PACKED: LazyLock<Packed> = LazyLock::new(|| {
+    let foreign = WORDS.iter().filter(|(word, foreign)| **foreign && word.is_ascii());
+    Packed::of(foreign.map(|(word, _)| *word))
 });
 
 /// Words of running text in other languages that are no English words.
@@ -162,42 +169,169 @@ const ENGLISH: &[&str] = &[
 ];
 
 /// Whether the text is plainly not English.
-pub(super) fn is_foreign(split: &Split) -> bool {
-    let (mut words, mut foreign, mut english) = (0_usize, 0_usize, 0_usize);
-    let (mut letters, mut other_script) = (0_usize, 0_usize);
-    let mut lower = String::new();
-    'lines: for line in split.lines() {
+pub(super) fn is_foreign(split: &Split<'_>) -> bool {
+    // Without a few foreign words ASCII is English, and nothing else need be counted.
+    if split.lines().all(str::is_ascii) && foreign_in_ascii(split) < FEWEST {
+        return false;
+    }
+    let mut tally = Tally::default();
+    for line in split.lines() {
+        tally.read(line);
+        if tally.words == ENOUGH {
+            break;
+        }
+    }
+    tally.is_foreign()
+}
+
+/// Fewer foreign words than this are names and Latin.
+const FEWEST: usize = 3;
+
+/// How many of the first words are foreign ones, in lines that are all ASCII.
+fn foreign_in_ascii(split: &Split<'_>) -> usize {
+    let table = &*PACKED;
+    let (mut words, mut foreign) = (0, 0);
+    for line in split.lines() {
+        eights::words(line.as_bytes(), |word| {
+            if words < ENOUGH {
+                words += 1;
+                foreign += usize::from(table.holds(word));
+            }
+        });
+        // Even if all words to come were foreign, they would be less than one in eight.
+        if words == ENOUGH || (words - foreign) * 8 > ENOUGH * 7 {
+            break;
+        }
+    }
+    foreign
+}
+
+/// What was counted, of the first [`ENOUGH`] words.
+#[derive(Default)]
+struct Tally {
+    words: usize,
+    foreign: usize,
+    english: usize,
+    letters: usize,
+    /// Letters beyond Latin with its extensions.
+    other_script: usize,
+}
+
+impl Tally {
+    fn read(&mut self, line: &str) {
+        let mut lower = String::new();
         for word in line.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()) {
             lower.clear();
             for character in word.chars() {
-                letters += 1;
-                // Beyond Latin with its extensions.
-                other_script += usize::from(character > '\u{24f}');
+                self.letters += 1;
+                self.other_script += usize::from(character > '\u{24f}');
                 lower.extend(character.to_lowercase());
             }
-            words += 1;
-            match WORDS.get(lower.as_str()) {
-                Some(true) => foreign += 1,
-                Some(false) => english += 1,
-                None => {}
-            }
-            if words == ENOUGH {
-                break 'lines;
+            self.count(WORDS.get(lower.as_str()).copied());
+            if self.words == ENOUGH {
+                return;
             }
         }
     }
-    let script = letters >= 10 && other_script * 3 > letters;
-    script || (foreign >= 3 && foreign > english && foreign * 8 >= words)
+
+    fn count(&mut self, foreign: Option<bool>) {
+        self.words += 1;
+        match foreign {
+            Some(true) => self.foreign += 1,
+            Some(false) => self.english += 1,
+            None => {}
+        }
+    }
+
+    const fn is_foreign(&self) -> bool {
+        let script = self.letters >= 10 && self.other_script * 3 > self.letters;
+        let words =
+            self.foreign >= FEWEST && self.foreign > self.english && self.foreign * 8 >= self.words;
+        script || words
+    }
+}
+
+/// Slots of the table; a power of two, several times the words.
+const SLOTS: usize = 1024;
+
+/// An open-addressed set of short words. A word is one number, so that a look-up compares numbers.
+struct Packed {
+    slots: Vec<u128>,
+    /// For each first letter, the lengths (as bits) that words of it have: most words are told by it.
+    lengths: [u32; 26],
+}
+
+impl Packed {
+    fn of<'w>(words: impl Iterator<Item = &'w str>) -> Self {
+        let mut table = Self { slots: vec![0; SLOTS], lengths: [0; 26] };
+        for word in words.map(str::as_bytes) {
+            let Some((letter, bit)) = Self::length_bit(word) else { continue };
+            table.lengths.iter_mut().skip(letter).take(1).for_each(|lengths| *lengths |= bit);
+            let key = Self::key(word);
+            let mut at = Self::slot(key);
+            while table.slots.get(at).is_some_and(|taken| *taken != 0 && *taken != key) {
+                at = (at + 1) % SLOTS;
+            }
+            table.slots.iter_mut().skip(at).take(1).for_each(|slot| *slot = key);
+        }
+        table
+    }
+
+    /// Whether a word of ASCII letters, of any case, is in the set.
+    fn holds(&self, word: &[u8]) -> bool {
+        let Some((letter, bit)) = Self::length_bit(word) else { return false };
+        if self.lengths.get(letter).is_none_or(|lengths| lengths & bit == 0) {
+            return false;
+        }
+        let key = Self::key(word);
+        let mut at = Self::slot(key);
+        loop {
+            match self.slots.get(at) {
+                None | Some(0) => return false,
+                Some(found) if *found == key => return true,
+                Some(_) => at = (at + 1) % SLOTS,
+            }
+        }
+    }
+
+    /// Number of the first letter, and the length as a bit; `None` for a word that no table holds.
+    fn length_bit(word: &[u8]) -> Option<(usize, u32)> {
+        let letter = usize::from((word.first()? | 0x20).checked_sub(b'a')?);
+        (word.len() <= 16).then(|| (letter, 1 << word.len()))
+    }
+
+    fn key(word: &[u8]) -> u128 {
+        // Bit 5 makes a letter lower case.
+        word.iter().fold(0, |key, byte| (key << 8) | u128::from(byte | 0x20))
+    }
+
+    const fn slot(key: u128) -> usize {
+        let folded = (key as u64) ^ ((key >> 64) as u64).rotate_left(17);
+        (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % SLOTS
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::extract::sections;
+    use crate::extract::tidy::Tidied;
     use crate::report::{Phi, TextBlock};
 
     fn foreign(text: &str) -> bool {
-        is_foreign(&sections::split(&[TextBlock { section: None, text: Phi::from(text) }]))
+        let blocks = [TextBlock { section: None, text: Phi::from(text) }];
+        is_foreign(&sections::split(&Tidied::of(&blocks)))
+    }
+
+    #[test]
+    fn the_packed_table_holds_the_foreign_words_of_ascii_and_no_others() {
+        for (word, foreign) in WORDS.iter().filter(|(word, _)| word.is_ascii()) {
+            assert_eq!(PACKED.holds(word.as_bytes()), *foreign, "{word}");
+            assert_eq!(PACKED.holds(word.to_uppercase().as_bytes()), *foreign, "{word}");
+        }
+        for word in ["effusions", "x", "pneumonoultramicroscopic", "zzz", "ders"] {
+            assert!(!PACKED.holds(word.as_bytes()), "{word}");
+        }
     }
 
     #[test]

@@ -7,9 +7,11 @@
 mod chest;
 mod chest_codes;
 mod choose;
+pub(crate) mod eights;
 mod furniture;
 mod headings;
 mod language;
+mod phrases;
 mod placeholder;
 mod sections;
 mod tidy;
@@ -20,7 +22,7 @@ pub(crate) use self::chest::{is_plainly_other, names_chest_radiograph};
 pub use self::choose::{text_from_plain, text_from_sections};
 pub(crate) use self::headings::section_of_title;
 pub(crate) use self::placeholder::is_placeholder;
-use crate::report::{Report, ReportStatus, ReportText, SectionKind, Skip, Warning};
+use crate::report::{Report, ReportStatus, ReportText, SectionKind, Skip, TextBlock, Warning};
 
 /// What counts as a report to label.
 #[derive(Clone, Debug)]
@@ -64,7 +66,16 @@ pub enum Extracted {
 /// For reports to label. A report to retract or promote has no text: ask [`classify`] whether it
 /// concerns a chest radiograph.
 pub fn extract(report: &mut Report, policy: &ExtractPolicy) -> Extracted {
-    let split = sections::split(&report.blocks);
+    // What is extracted is borrowed from the blocks until it is joined, while the report is written to.
+    let blocks = std::mem::take(&mut report.blocks);
+    let extracted = extract_from(&blocks, report, policy);
+    report.blocks = blocks;
+    extracted
+}
+
+fn extract_from(blocks: &[TextBlock], report: &mut Report, policy: &ExtractPolicy) -> Extracted {
+    let tidied = tidy::Tidied::of(blocks);
+    let split = sections::split(&tidied);
     let header = split.header();
     let (class, foreign) = {
         let header_text = header.as_deref().unwrap_or_default();

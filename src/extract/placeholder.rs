@@ -1,11 +1,51 @@
 //! Texts that stand where a report should be.
 
+use std::sync::LazyLock;
+
+use super::phrases::Phrases;
+
+/// Longest text that may be a placeholder, in bytes.
+const LONGEST: usize = 100;
+
 /// Whether a text says nothing of the patient: "See comments", "Report to follow", "As above".
 pub(crate) fn is_placeholder(text: &str) -> bool {
     let text = text.trim();
-    if text.len() > 100 {
+    if text.len() > LONGEST {
         return false;
     }
+    if !text.is_ascii() {
+        return are_placeholder_words(&words_of(text));
+    }
+    let mut words = [0; LONGEST];
+    let mut length = 0;
+    let mut gap = false;
+    for byte in text.bytes() {
+        if !byte.is_ascii_alphanumeric() {
+            gap = length > 0;
+            continue;
+        }
+        if gap {
+            // Most texts are told by their first word.
+            if !words.contains(&b' ') && !begins_placeholder(words.get(..length)) {
+                return false;
+            }
+            if let Some(word_end) = words.get_mut(length) {
+                *word_end = b' ';
+            }
+            length += 1;
+            gap = false;
+        }
+        if let Some(letter) = words.get_mut(length) {
+            *letter = byte.to_ascii_lowercase();
+        }
+        length += 1;
+    }
+    let words = words.get(..length).and_then(|words| std::str::from_utf8(words).ok());
+    are_placeholder_words(words.unwrap_or_default())
+}
+
+/// Lower case, one space between words.
+fn words_of(text: &str) -> String {
     let mut words = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_alphanumeric() {
@@ -14,7 +54,22 @@ pub(crate) fn is_placeholder(text: &str) -> bool {
             words.push(' ');
         }
     }
-    let words = words.trim();
+    words.truncate(words.trim_end().len());
+    words
+}
+
+fn begins_placeholder(first: Option<&[u8]>) -> bool {
+    let first = first.and_then(|first| std::str::from_utf8(first).ok()).unwrap_or_default();
+    FIRST.contains_key(first)
+}
+
+/// The words that placeholders begin with.
+static FIRST: LazyLock<Phrases<()>> = LazyLock::new(|| {
+    let exact = EXACT.iter().filter_map(|phrase| phrase.split(' ').next());
+    exact.chain(["please", "see", "refer", "reference"]).map(|word| (word, ())).collect()
+});
+
+fn are_placeholder_words(words: &str) -> bool {
     if words.is_empty() {
         return true; // "___", "...", "-"
     }

@@ -1,28 +1,30 @@
 //! Parts a report into its sections: by headings, and by the codes its blocks came with.
 
+use std::borrow::Cow;
+
 use super::furniture::{Banner, banner, signature};
 use super::headings::{self, Heading};
-use super::tidy;
-use crate::report::{SectionKind, TextBlock};
+use super::tidy::{self, Tidied};
+use crate::report::SectionKind;
 
 /// A run of lines under one heading or code.
-pub(super) struct Section {
+pub(super) struct Section<'t> {
     pub(super) kind: SectionKind,
     /// Tidied; an empty line is a paragraph break.
-    pub(super) lines: Vec<String>,
+    pub(super) lines: Vec<Cow<'t, str>>,
 }
 
-impl Section {
+impl Section<'_> {
     pub(super) const fn new(kind: SectionKind) -> Self {
         Self { kind, lines: Vec::new() }
     }
 
     pub(super) fn text(&self) -> String {
-        tidy::join(self.lines.iter().map(String::as_str))
+        tidy::join(self.lines.iter().map(|line| &**line))
     }
 
     pub(super) fn is_blank(&self) -> bool {
-        self.lines.iter().all(String::is_empty)
+        self.lines.iter().all(|line| line.is_empty())
     }
 }
 
@@ -30,10 +32,10 @@ impl Section {
 const MOST_TITLES: usize = 4;
 
 /// A report in sections, in physical order.
-pub(super) struct Split {
-    pub(super) sections: Vec<Section>,
+pub(super) struct Split<'t> {
+    pub(super) sections: Vec<Section<'t>>,
     /// Words that say what was examined: exam headings, view titles, the first lines.
-    titles: Vec<String>,
+    titles: Vec<&'t str>,
     /// First section of a preliminary report and of the final one that follows it.
     pub(super) preliminary_from: Option<usize>,
     pub(super) final_from: Option<usize>,
@@ -41,11 +43,11 @@ pub(super) struct Split {
 
 /// Parts the text of a report. Headings inside a block win over the block's code, except in blocks
 /// whose code says that they are never labelled.
-pub(super) fn split(blocks: &[TextBlock]) -> Split {
+pub(super) fn split<'t>(report: &'t Tidied<'_>) -> Split<'t> {
     let mut splitter = Splitter {
         split: Split {
-            sections: Vec::new(),
-            titles: Vec::new(),
+            sections: Vec::with_capacity(8),
+            titles: Vec::with_capacity(MOST_TITLES),
             preliminary_from: None,
             final_from: None,
         },
@@ -53,18 +55,15 @@ pub(super) fn split(blocks: &[TextBlock]) -> Split {
         titled: false,
         labelled_text_seen: false,
     };
-    for block in blocks {
-        let text = block.text.expose();
+    for block in &report.blocks {
         splitter.discarding = false;
         splitter.begin(block.section.unwrap_or(SectionKind::Body));
         let fixed = block.section.is_some_and(is_context);
-        let one_line = !text.trim().contains('\n');
-        for line in text.split('\n') {
-            let line = tidy::line(line);
+        for line in &block.lines {
             if fixed {
                 splitter.push(line);
             } else {
-                splitter.line(line, one_line);
+                splitter.line(line, block.one_line);
             }
         }
     }
@@ -88,8 +87,8 @@ pub(super) const fn is_context(kind: SectionKind) -> bool {
     )
 }
 
-struct Splitter {
-    split: Split,
+struct Splitter<'t> {
+    split: Split<'t>,
     /// Inside a signature: nothing is kept until a heading.
     discarding: bool,
     /// Some section other than unheaded text was begun.
@@ -97,7 +96,7 @@ struct Splitter {
     labelled_text_seen: bool,
 }
 
-impl Splitter {
+impl<'t> Splitter<'t> {
     fn begin(&mut self, kind: SectionKind) {
         self.titled |= kind != SectionKind::Body;
         self.split.sections.push(Section::new(kind));
@@ -107,26 +106,26 @@ impl Splitter {
         self.split.sections.last().map_or(SectionKind::Body, |section| section.kind)
     }
 
-    fn push(&mut self, line: String) {
+    fn push(&mut self, line: &'t str) {
         if !line.is_empty() {
             let kind = self.kind();
             self.labelled_text_seen |= !is_context(kind);
             if kind == SectionKind::Exam && self.split.titles.len() < MOST_TITLES {
-                self.split.titles.push(line.clone());
+                self.split.titles.push(line);
             }
         }
         if let Some(section) = self.split.sections.last_mut() {
-            section.lines.push(line);
+            section.lines.push(Cow::Borrowed(line));
         }
     }
 
-    fn line(&mut self, line: String, one_line: bool) {
+    fn line(&mut self, line: &'t str, one_line: bool) {
         if line.is_empty() {
             // A signature above the report ends with its paragraph.
             self.discarding &= self.labelled_text_seen;
             return self.push(line);
         }
-        match banner(&line) {
+        match banner(line) {
             Some(Banner::Preliminary) => {
                 self.begin(SectionKind::Body);
                 self.split.preliminary_from = Some(self.split.sections.len() - 1);
@@ -143,13 +142,12 @@ impl Splitter {
             }
             None => {}
         }
-        match headings::at_start(&line) {
+        match headings::at_start(line) {
             Some((Heading::Section(kind), after)) => {
                 self.discarding = false;
-                self.note_view(&line, kind);
+                self.note_view(line, kind);
                 self.begin(kind);
-                let after = after.to_owned();
-                self.running(&after, one_line);
+                self.running(after, one_line);
             }
             Some((Heading::Anatomy, _)) => {
                 self.discarding = false;
@@ -157,31 +155,31 @@ impl Splitter {
                 if matches!(self.kind(), Exam | Indication | History | Technique | Comparison) {
                     self.begin(SectionKind::Findings);
                 }
-                self.running(&line, one_line);
+                self.running(line, one_line);
             }
             None if self.discarding => {}
             None => {
                 if self.split.titles.len() < 2 && !self.titled && line.len() <= 100 {
-                    self.split.titles.push(line.clone());
+                    self.split.titles.push(line);
                 }
-                self.running(&line, one_line);
+                self.running(line, one_line);
             }
         }
     }
 
     /// A title that names views is text of the exam as well as a heading.
-    fn note_view(&mut self, line: &str, kind: SectionKind) {
+    fn note_view(&mut self, line: &'t str, kind: SectionKind) {
         if kind == SectionKind::Findings
             && let Some((title, _)) = line.split_once(':')
-            && headings::normalise(title).is_some_and(|normal| headings::is_view(&normal))
+            && headings::normalise(title).is_some_and(|normal| headings::is_view(normal.as_str()))
         {
-            self.split.titles.insert(0, title.to_owned());
+            self.split.titles.insert(0, title);
             self.split.titles.truncate(MOST_TITLES);
         }
     }
 
     /// Text of a line after its heading: more headings may follow inside it, and a signature.
-    fn running(&mut self, text: &str, one_line: bool) {
+    fn running(&mut self, text: &'t str, one_line: bool) {
         let mut from = 0;
         let mut search = 0;
         while let Some((start, end, kind)) = headings::inline(text, search, one_line) {
@@ -209,7 +207,7 @@ impl Splitter {
             })
     }
 
-    fn keep(&mut self, text: &str) {
+    fn keep(&mut self, text: &'t str) {
         if self.discarding {
             return;
         }
@@ -219,13 +217,13 @@ impl Splitter {
         };
         let text = text.trim();
         if !text.is_empty() {
-            self.push(text.to_owned());
+            self.push(text);
         }
         self.discarding = signed;
     }
 }
 
-impl Split {
+impl Split<'_> {
     /// Words that say what was examined, at most a few lines.
     pub(super) fn header(&self) -> Option<String> {
         let mut header = String::new();
@@ -238,6 +236,6 @@ impl Split {
 
     /// Every line, in order.
     pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
-        self.sections.iter().flat_map(|section| section.lines.iter().map(String::as_str))
+        self.sections.iter().flat_map(|section| section.lines.iter().map(|line| &**line))
     }
 }

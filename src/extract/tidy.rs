@@ -1,13 +1,63 @@
 //! White space and characters of report text, made one.
 
+use std::borrow::Cow;
+
+use crate::report::{SectionKind, TextBlock};
+
+/// A report's blocks in tidied lines. Lines that are tidy as they stand are borrowed.
+pub(super) struct Tidied<'t> {
+    pub(super) blocks: Vec<TidyBlock<'t>>,
+}
+
+/// One block.
+pub(super) struct TidyBlock<'t> {
+    pub(super) section: Option<SectionKind>,
+    pub(super) lines: Vec<Cow<'t, str>>,
+    /// All its text stands on one line.
+    pub(super) one_line: bool,
+}
+
+impl<'t> Tidied<'t> {
+    pub(super) fn of(blocks: &'t [TextBlock]) -> Self {
+        let tidied = |block: &'t TextBlock| {
+            let text = block.text.expose().as_str();
+            let mut lines = Vec::with_capacity(16);
+            let mut from = 0;
+            for at in memchr::memchr_iter(b'\n', text.as_bytes()) {
+                lines.push(line(text.get(from..at).unwrap_or_default()));
+                from = at + 1;
+            }
+            lines.push(line(text.get(from..).unwrap_or_default()));
+            let one_line = lines.len() == 1 || !text.trim().contains('\n');
+            TidyBlock { section: block.section, lines, one_line }
+        };
+        Self { blocks: blocks.iter().map(tidied).collect() }
+    }
+}
+
+/// Whether a line is as [`line()`] leaves it: printable ASCII, no two blanks in a row. Without branches
+/// in its loops, so that they are done many bytes at a time.
+fn is_tidy(text: &[u8]) -> bool {
+    let printable = text.iter().fold(true, |so_far, byte| so_far & byte.wrapping_sub(b' ').lt(&95));
+    let next = text.get(1..).unwrap_or_default();
+    let doubled = text
+        .iter()
+        .zip(next)
+        .fold(false, |so_far, (one, other)| so_far | ((*one == b' ') & (*other == b' ')));
+    printable & !doubled
+}
+
 /// Cleans one line: invisible characters go, every kind of blank is one space, typographic quotes
 /// and dashes are plain.
-pub(super) fn line(text: &str) -> String {
+pub(super) fn line(text: &str) -> Cow<'_, str> {
     let text = text.trim_ascii();
-    let clean = |pair: &[u8]| pair != b"  ";
-    if text.bytes().all(|b| matches!(b, b' '..=b'~')) && text.as_bytes().windows(2).all(clean) {
-        return text.to_owned();
+    if is_tidy(text.as_bytes()) {
+        return Cow::Borrowed(text);
     }
+    Cow::Owned(cleaned(text))
+}
+
+fn cleaned(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         let plain = match character {
@@ -39,9 +89,9 @@ pub(super) fn line(text: &str) -> String {
 
 /// Joins the lines of a section: a line that was wrapped goes on with the next one, every other line
 /// stands by itself. Empty lines end a sentence and are dropped.
-pub(super) fn join<'l>(lines: impl Iterator<Item = &'l str>) -> String {
-    let mut out = String::new();
-    let mut last_length = 0;
+pub(super) fn join<'l>(lines: impl Iterator<Item = &'l str> + Clone) -> String {
+    let mut out = String::with_capacity(lines.clone().map(|line| line.len() + 1).sum());
+    let mut last = "";
     let mut broken = true;
     for line in lines {
         if line.is_empty() {
@@ -49,11 +99,11 @@ pub(super) fn join<'l>(lines: impl Iterator<Item = &'l str>) -> String {
             continue;
         }
         if !out.is_empty() {
-            let wrapped = !broken && is_wrapped(&out, last_length, line);
+            let wrapped = !broken && is_wrapped(last, line);
             out.push(if wrapped { ' ' } else { '\n' });
         }
         out.push_str(line);
-        last_length = line.chars().count();
+        last = line;
         broken = false;
     }
     out
@@ -62,12 +112,16 @@ pub(super) fn join<'l>(lines: impl Iterator<Item = &'l str>) -> String {
 /// Shorter lines than this, in characters, were rather ended than wrapped.
 const WRAP_WIDTH: usize = 45;
 
-fn is_wrapped(before: &str, last_length: usize, next: &str) -> bool {
-    if before.ends_with(['.', '!', '?', ':', ';']) || begins_item(next) {
+fn is_wrapped(before: &str, next: &str) -> bool {
+    if matches!(before.as_bytes().last(), Some(b'.' | b'!' | b'?' | b':' | b';'))
+        || begins_item(next)
+    {
         return false;
     }
     let lower = next.chars().next().is_some_and(char::is_lowercase);
-    lower || before.ends_with([',', '-', '(']) || last_length >= WRAP_WIDTH
+    lower
+        || matches!(before.as_bytes().last(), Some(b',' | b'-' | b'('))
+        || before.chars().count() >= WRAP_WIDTH
 }
 
 /// `1.`, `2)`, `-`, `*`, `•` at the start of a line.

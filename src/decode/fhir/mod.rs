@@ -42,7 +42,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions, depth: u8, outcomes:
         timestamp: String::new(),
     };
     // JSON is UTF-8; a sender that writes Latin-1 all the same is understood and told of.
-    let Some(text) = charset::decode(bytes, "UTF-8", '~', None) else {
+    let Some(text) = charset::decode(bytes, "UTF-8", b'~', None) else {
         return outcomes.reject(RejectionClass::Charset, "payload");
     };
     if text.guessed {

@@ -1,17 +1,16 @@
-//! Adapter over `hl7-parser`, first half: one message as a stream of segments.
+//! One message as a stream of segments, cut by rules that lose nothing.
 //!
-//! The crate is a good field parser with known faults at the level of messages: it silently drops
-//! everything after the first line it cannot read, shifts MSH when there is a fifth encoding
-//! character, and takes a line feed inside a value for a segment end or a whole file for one
-//! segment. So the segments are cut here, by rules that lose nothing, and the crate parses single
-//! fields ([`super::fields`]), each checked to have been consumed whole.
+//! Parsers of the standard's grammar drop what they do not understand, shift MSH when there is a fifth
+//! encoding character, and take a line feed inside a value for a segment end or a whole file for one
+//! segment. Here one pass notes where the fields begin; nothing is copied, and a field is
+//! looked up when it is asked for ([`super::fields`]).
 
 use encoding_rs::Encoding;
-use hl7_parser::message::Separators;
 
 use super::escape::Escapes;
 use super::fields::Fields;
 use crate::decode::RejectionClass;
+use crate::extract::eights;
 
 /// Most segments of one message; a report has hundreds, a hostile value millions.
 const MOST_SEGMENTS: usize = 250_000;
@@ -19,54 +18,111 @@ const MOST_SEGMENTS: usize = 250_000;
 /// A message cut into segments.
 #[derive(Debug)]
 pub(super) struct Message<'m> {
-    pub(super) segments: Vec<Segment<'m>>,
+    pub(super) segments: Vec<Segment>,
     pub(super) escapes: Escapes,
     /// Some segment was ended by LF or CRLF instead of CR.
     pub(super) nonstandard_terminator: bool,
+    text: &'m str,
+    /// Where the fields begin in the text, in order; the first of each segment is its name.
+    fields: Vec<u32>,
 }
 
 /// One segment. Line breaks inside it belong to its fields.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Segment<'m> {
+pub(super) struct Segment {
     name: [u8; 3],
     /// Which of its name it is in the message, from 1.
-    pub(super) number: usize,
-    body: &'m str,
+    number: usize,
+    /// Where it ends in the text, the line break not counted.
+    end: usize,
+    /// Its fields, of all those of the message.
+    first_field: usize,
+    fields: usize,
+}
+
+/// The delimiters of a message. Each is one ASCII character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Separators {
+    pub(super) field: u8,
+    pub(super) component: u8,
+    pub(super) repetition: u8,
+    pub(super) escape: u8,
+    pub(super) subcomponent: u8,
+}
+
+impl Default for Separators {
+    /// The ones that nearly every sender uses.
+    fn default() -> Self {
+        Self { field: b'|', component: b'^', repetition: b'~', escape: b'\\', subcomponent: b'&' }
+    }
+}
+
+impl From<Separators> for hl7_parser::message::Separators {
+    fn from(ours: Separators) -> Self {
+        Self {
+            field: ours.field.into(),
+            component: ours.component.into(),
+            repetition: ours.repetition.into(),
+            escape: ours.escape.into(),
+            subcomponent: ours.subcomponent.into(),
+            lenient_newlines: false,
+        }
+    }
 }
 
 /// The delimiters that MSH-1 and MSH-2 declare, and the fifth encoding character.
 pub(super) fn delimiters(header: &str) -> Result<(Separators, char), RejectionClass> {
     let mut characters = header.chars().skip(3);
     let field = characters.next().ok_or(RejectionClass::Truncated)?;
-    let mut declared: Vec<char> =
-        characters.take_while(|c| *c != field && !matches!(c, '\r' | '\n')).take(8).collect();
-    if declared.len() >= 5 {
-        declared.dedup(); // `^~\\&`: escaped once too often on its way, see `unescape_twice`
+    let field = delimiter(field).ok_or(RejectionClass::Syntax)?;
+    // At most eight are looked at, and doubled ones count once when there are too many.
+    let mut declared = [None; 8];
+    let mut count = 0;
+    let ended = |c: &char| *c != char::from(field) && !matches!(c, '\r' | '\n');
+    for (slot, character) in declared.iter_mut().zip(characters.take_while(ended)) {
+        *slot = Some(character);
+        count += 1;
     }
-    let at = |index: usize, usual: char| declared.get(index).copied().unwrap_or(usual);
+    if count >= 5 {
+        // `^~\\&`: escaped once too often on its way, see `unescape_twice`.
+        let mut kept = Vec::from(declared);
+        kept.truncate(count);
+        kept.dedup();
+        kept.resize(declared.len(), None);
+        declared.copy_from_slice(&kept);
+    }
+    let at = |index: usize, usual: u8| match declared.get(index).copied().flatten() {
+        None => Ok(usual),
+        Some(character) => delimiter(character).ok_or(RejectionClass::Syntax),
+    };
+    let usual = Separators::default();
     let separators = Separators {
         field,
-        component: at(0, '^'),
-        repetition: at(1, '~'),
-        escape: at(2, '\\'),
-        subcomponent: at(3, '&'),
-        lenient_newlines: false,
+        component: at(0, usual.component)?,
+        repetition: at(1, usual.repetition)?,
+        escape: at(2, usual.escape)?,
+        subcomponent: at(3, usual.subcomponent)?,
     };
-    let mut all = vec![
+    let all = [
         separators.field,
         separators.component,
         separators.repetition,
         separators.escape,
         separators.subcomponent,
     ];
-    let usable =
-        |c: &char| c.is_ascii_punctuation() || (c.is_ascii_control() && !matches!(c, '\r' | '\n'));
-    if !all.iter().all(usable) {
+    let twice = |(index, one): (usize, &u8)| all.iter().skip(index + 1).any(|other| other == one);
+    if all.iter().enumerate().any(twice) {
         return Err(RejectionClass::Syntax);
     }
-    all.sort_unstable();
-    all.dedup();
-    if all.len() < 5 { Err(RejectionClass::Syntax) } else { Ok((separators, at(4, '#'))) }
+    Ok((separators, declared.get(4).copied().flatten().unwrap_or('#')))
+}
+
+/// A character that may be a delimiter.
+fn delimiter(character: char) -> Option<u8> {
+    let byte = u8::try_from(character).ok()?;
+    let usable =
+        byte.is_ascii_punctuation() || (byte.is_ascii_control() && !matches!(byte, b'\r' | b'\n'));
+    usable.then_some(byte)
 }
 
 /// Undoes the escaping of a message that was put through a string literal and not taken out again:
@@ -86,50 +142,115 @@ pub(super) fn parse<'m>(
     text: &'m str,
     encoding: &'static Encoding,
 ) -> Result<Message<'m>, RejectionClass> {
-    let (separators, truncation) = delimiters(text)?;
-    let separator = u8::try_from(separators.field).map_err(|_| RejectionClass::Syntax)?;
+    let (delimiters, truncation) = delimiters(text)?;
+    // Places are kept in 32 bits.
+    u32::try_from(text.len()).map_err(|_| RejectionClass::Oversize)?;
     let bytes = text.as_bytes();
-    let mut starts = vec![([b'M', b'S', b'H'], 0_usize)];
-    let mut nonstandard = false;
+    let separator = delimiters.field;
+    let mut message = Message {
+        segments: Vec::with_capacity(16),
+        escapes: Escapes { separators: delimiters, truncation, encoding },
+        nonstandard_terminator: false,
+        text,
+        fields: Vec::with_capacity((text.len() / 5).min(4096)),
+    };
     let cr_terminated = memchr::memchr_iter(b'\r', bytes).any(|at| {
         let skip = if bytes.get(at + 1) == Some(&b'\n') { 2 } else { 1 };
         name_at(bytes, at + skip, separator).is_some()
     });
-    for at in memchr::memchr2_iter(b'\r', b'\n', bytes) {
-        let after_cr = bytes.get(at) == Some(&b'\r');
-        if after_cr && bytes.get(at + 1) == Some(&b'\n') {
-            continue; // the LF of a CRLF decides
-        }
-        let crlf =
-            !after_cr && at.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&b'\r');
-        let Some(name) = name_at(bytes, at + 1, separator) else { continue };
-        let named_alone = bytes.get(at + 4) != Some(&separator);
-        let known = is_known(name);
-        let begins = if after_cr || crlf || !cr_terminated {
-            known || !named_alone
-        } else {
-            known && !named_alone
-        };
-        // A lower-case word is a segment name only if it is a known one.
-        let cased = known
-            || bytes.get(at + 1..at + 4).is_some_and(|n| !n.iter().any(u8::is_ascii_lowercase));
-        if begins && cased {
-            if starts.len() == MOST_SEGMENTS {
+    let mut counts = Counts::default();
+    let mut open = Open { name: *b"MSH", start: 0, first_field: 0 };
+    message.fields.push(0);
+    let mut from = 0;
+    while from < bytes.len() {
+        let eight = eights::eight(bytes, from);
+        let separators = eights::equal(eight, separator);
+        let mut marks = separators | eights::below_blank(eight);
+        while marks != 0 {
+            let mark = marks & marks.wrapping_neg();
+            // `from` is a multiple of eight.
+            let at = from | (marks.trailing_zeros() as usize / 8);
+            marks ^= mark;
+            if separators & mark != 0 {
+                message.begin_field(at + 1);
+                continue;
+            }
+            let Some((name, after_cr)) = segment_after(bytes, at, separator, cr_terminated) else {
+                continue;
+            };
+            if message.segments.len() + 1 == MOST_SEGMENTS {
                 return Err(RejectionClass::Oversize);
             }
-            nonstandard |= !after_cr;
-            starts.push((name, at + 1));
+            message.nonstandard_terminator |= !after_cr;
+            message.close(open, at, &mut counts);
+            open = Open { name, start: at + 1, first_field: message.fields.len() };
+            message.begin_field(at + 1);
         }
+        from += 8;
     }
-    let mut segments = Vec::with_capacity(starts.len());
-    let mut counts = Counts::default();
-    for (index, (name, start)) in starts.iter().enumerate() {
-        let end = starts.get(index + 1).map_or(text.len(), |(_, next)| *next);
-        let body = text.get(*start..end).unwrap_or_default().trim_end_matches(['\r', '\n']);
-        segments.push(Segment { name: *name, number: counts.next(*name), body });
+    message.close(open, text.len(), &mut counts);
+    Ok(message)
+}
+
+/// The name of the segment that begins after a line break, if one does, and whether the break is a CR.
+fn segment_after(
+    bytes: &[u8],
+    at: usize,
+    separator: u8,
+    cr_terminated: bool,
+) -> Option<([u8; 3], bool)> {
+    let after_cr = match bytes.get(at) {
+        Some(b'\r') => true,
+        Some(b'\n') => false,
+        _ => return None, // another control character
+    };
+    if after_cr && bytes.get(at + 1) == Some(&b'\n') {
+        return None; // the LF of a CRLF decides
     }
-    let escapes = Escapes { separators, truncation, encoding };
-    Ok(Message { segments, escapes, nonstandard_terminator: nonstandard })
+    let crlf = !after_cr && at.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&b'\r');
+    let name = name_at(bytes, at + 1, separator)?;
+    let named_alone = bytes.get(at + 4) != Some(&separator);
+    let known = is_known(name);
+    let begins = if after_cr || crlf || !cr_terminated {
+        known || !named_alone
+    } else {
+        known && !named_alone
+    };
+    // A lower-case word is a segment name only if it is a known one.
+    let cased =
+        known || bytes.get(at + 1..at + 4).is_some_and(|n| !n.iter().any(u8::is_ascii_lowercase));
+    (begins && cased).then_some((name, after_cr))
+}
+
+/// A segment whose end has not been met.
+struct Open {
+    name: [u8; 3],
+    start: usize,
+    first_field: usize,
+}
+
+impl<'m> Message<'m> {
+    fn begin_field(&mut self, at: usize) {
+        // The length of the text was checked to fit.
+        self.fields.push(at as u32);
+    }
+
+    fn close(&mut self, open: Open, end: usize, counts: &mut Counts) {
+        let Open { name, start, first_field } = open;
+        let mut end = end;
+        while end > start
+            && let Some(b'\r' | b'\n') = self.text.as_bytes().get(end - 1)
+        {
+            end -= 1;
+        }
+        let fields = self.fields.len() - first_field;
+        self.segments.push(Segment { name, number: counts.next(name), end, first_field, fields });
+    }
+
+    /// The fields of one of its segments.
+    pub(super) const fn fields(&'m self, segment: &Segment) -> Fields<'m> {
+        Fields::new(self, *segment)
+    }
 }
 
 /// How many segments of each name were seen.
@@ -162,29 +283,52 @@ fn name_at(bytes: &[u8], at: usize, separator: u8) -> Option<[u8; 3]> {
 /// Segments that messages we read are made of. Any other name is accepted where the line structure
 /// leaves no doubt.
 fn is_known(name: [u8; 3]) -> bool {
+    // The ones that repeat come first.
     const KNOWN: [&[u8; 3]; 34] = [
-        b"MSH", b"SFT", b"UAC", b"EVN", b"PID", b"PD1", b"NK1", b"PV1", b"PV2", b"ORC", b"OBR",
-        b"OBX", b"NTE", b"TQ1", b"TQ2", b"CTD", b"FT1", b"CTI", b"SPM", b"TXA", b"CON", b"DSC",
+        b"OBX", b"NTE", b"OBR", b"ORC", b"MSH", b"PID", b"PV1", b"SFT", b"UAC", b"EVN", b"PD1",
+        b"NK1", b"PV2", b"TQ1", b"TQ2", b"CTD", b"FT1", b"CTI", b"SPM", b"TXA", b"CON", b"DSC",
         b"ADD", b"AL1", b"DG1", b"IN1", b"IN2", b"GT1", b"ROL", b"PRT", b"IPC", b"SAC", b"MSA",
         b"ERR",
     ];
     KNOWN.contains(&&name)
 }
 
-impl<'m> Segment<'m> {
+impl Segment {
     /// Upper-case name.
     pub(super) fn name(&self) -> &str {
         std::str::from_utf8(&self.name).unwrap_or("???")
     }
 
-    /// Splits it into fields.
-    pub(super) fn fields(&self, escapes: Escapes) -> Fields<'m> {
-        let mut raw: Vec<&'m str> = self.body.split(escapes.separators.field).collect();
-        if self.name == *b"MSH" {
-            // MSH-1 is the separator itself, so that every index is the standard's number.
-            raw.insert(1, "");
+    /// Name as bytes.
+    pub(super) const fn name_bytes(&self) -> [u8; 3] {
+        self.name
+    }
+
+    /// Which of its name it is in the message, from 1.
+    pub(super) const fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Number of its last field. MSH-1 is the separator itself.
+    pub(super) fn last(&self) -> usize {
+        self.fields - usize::from(self.name != *b"MSH")
+    }
+
+    /// Fields `from..=to` as they stand, with the separators between them; empty when there are none.
+    pub(super) fn span<'m>(&self, message: &Message<'m>, from: usize, to: usize) -> &'m str {
+        let (mut from, mut to) = (from, to);
+        if self.name == *b"MSH" && to > 0 {
+            if to == 1 {
+                return "";
+            }
+            from = from.saturating_sub(1);
+            to -= 1;
         }
-        Fields::new(raw, self.body, escapes, self.name, self.number)
+        let own = message.fields.get(self.first_field..self.first_field + self.fields);
+        let own = own.unwrap_or_default();
+        let start = own.get(from).map_or(self.end, |at| *at as usize);
+        let end = own.get(to + 1).map_or(self.end, |next| *next as usize - 1);
+        message.text.get(start..end).unwrap_or_default()
     }
 }
 
@@ -210,7 +354,7 @@ mod tests {
     fn a_line_feed_inside_a_value_begins_no_segment() {
         let text = "MSH|^~\\&|A\rOBX|1|TX|||line one\nABC|no segment\nline three||||||F\rOBX|2";
         let message = parse(text, UTF_8).expect("parses");
-        let fields = message.segments[1].fields(message.escapes);
+        let fields = message.fields(&message.segments[1]);
         assert_eq!(message.segments.len(), 3);
         assert!(fields.raw(5).starts_with("line one\nABC"));
     }
@@ -221,7 +365,7 @@ mod tests {
         let message = parse(text, UTF_8).expect("parses");
         assert!(message.nonstandard_terminator);
         assert_eq!(
-            message.segments[1].fields(message.escapes).raw(5),
+            message.fields(&message.segments[1]).raw(5),
             "line one\nline two\n\nEND\nline three"
         );
     }
@@ -231,11 +375,11 @@ mod tests {
         let (separators, truncation) = delimiters("MSH](^~\\&]x").expect("usable");
         assert_eq!(
             (separators.field, separators.component, separators.repetition),
-            (']', '(', '^')
+            (b']', b'(', b'^')
         );
-        assert_eq!((separators.escape, separators.subcomponent, truncation), ('~', '\\', '&'));
+        assert_eq!((separators.escape, separators.subcomponent, truncation), (b'~', b'\\', '&'));
         let message = parse("MSH|^~\\&#|APP|FAC|||||ORU^R01\rpid|1", UTF_8).expect("parses");
-        let header = message.segments[0].fields(message.escapes);
+        let header = message.fields(&message.segments[0]);
         assert_eq!((header.raw(3), &*header.value(9, 2)), ("APP", "R01"));
         assert_eq!(message.segments[1].name(), "PID");
     }

@@ -1,104 +1,95 @@
-//! Adapter over `hl7-parser`, second half: the fields of a segment, their parts, and text.
+//! The fields of a segment, their parts, and text. Looked up when asked for; copied only where an
+//! escape or a line break changes them.
 
 use std::borrow::Cow;
 
-use hl7_parser::message::Field;
 use hl7_parser::parser::parse_field_with_separators;
 
-use super::escape::Escapes;
+use super::er7::{Message, Segment};
+use super::escape::{Escapes, Unescaped};
 use crate::decode::markup;
 
 /// The fields of one segment, by the standard's numbers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Fields<'m> {
-    raw: Vec<&'m str>,
-    body: &'m str,
-    escapes: Escapes,
-    name: [u8; 3],
-    number: usize,
+    message: &'m Message<'m>,
+    segment: Segment,
+    /// Fields read as one, see [`Fields::with_glued`].
+    glued: Option<(usize, usize)>,
 }
 
 impl<'m> Fields<'m> {
-    /// `raw` by the standard's numbers; `body` is the segment they were cut from.
-    pub(super) const fn new(
-        raw: Vec<&'m str>,
-        body: &'m str,
-        escapes: Escapes,
-        name: [u8; 3],
-        number: usize,
-    ) -> Self {
-        Self { raw, body, escapes, name, number }
+    pub(super) const fn new(message: &'m Message<'m>, segment: Segment) -> Self {
+        Self { message, segment, glued: None }
+    }
+
+    const fn escapes(&self) -> &'m Escapes {
+        &self.message.escapes
     }
 
     /// A field as it stands, empty when absent.
     pub(super) fn raw(&self, field: usize) -> &'m str {
-        self.raw.get(field).copied().unwrap_or_default()
+        let (from, to) = match self.glued {
+            Some((from, to)) if field == from => (from, to),
+            Some((from, to)) if field > from => (field + to - from, field + to - from),
+            _ => (field, field),
+        };
+        self.segment.span(self.message, from, to)
     }
 
     /// Number of the last field.
     pub(super) fn last(&self) -> usize {
-        self.raw.len().saturating_sub(1)
+        self.segment.last() - self.glued.map_or(0, |(from, to)| to - from)
     }
 
     /// The same segment with fields `from..=to` read as one, so that later fields move to their
     /// places: what an unescaped separator in a text did is undone.
     pub(super) fn with_glued(&self, from: usize, to: usize) -> Self {
-        let start: usize = self.raw.iter().take(from).map(|field| field.len() + 1).sum();
-        let end: usize = self.raw.iter().take(to + 1).map(|field| field.len() + 1).sum();
-        let mut glued = self.clone();
-        if let Some(whole) = self.body.get(start..end.saturating_sub(1))
-            && to < self.raw.len()
-        {
-            glued.raw.splice(from..=to, [whole]);
-        }
-        glued
+        let there = from <= to && to <= self.segment.last();
+        Self { glued: there.then_some((from, to)), ..*self }
     }
 
     /// A text as a person would read it: repetitions and escapes become lines and characters. Also
     /// whether some escape was unknown and was kept as it stood.
-    pub(super) fn text(&self, raw: &str) -> (String, bool) {
-        let separators = &self.escapes.separators;
+    pub(super) fn text(&self, raw: &'m str) -> (Cow<'m, str>, bool) {
+        let separators = &self.escapes().separators;
         if raw.trim_start().starts_with("{\\rtf") {
-            return (markup::from_rtf(raw), false);
+            return (Cow::Owned(markup::from_rtf(raw)), false);
+        }
+        // Most lines have neither, and are told in one look.
+        if memchr::memchr2(separators.repetition, separators.escape, raw.as_bytes()).is_none() {
+            return (with_line_feeds(Cow::Borrowed(raw)), false);
         }
         let lines = join_repetitions(raw, separators.repetition);
-        if !lines.contains(separators.escape) {
-            return (with_line_feeds(&lines), false);
+        if memchr::memchr(separators.escape, lines.as_bytes()).is_none() {
+            return (with_line_feeds(lines), false);
         }
         // In formatted text a component separator historically ends a line, before a command.
-        let command: String = [separators.component, separators.escape, '.'].iter().collect();
+        let command = [separators.component, separators.escape, b'.'].map(char::from);
+        let command: String = command.iter().collect();
         let lines = if lines.contains(&command) {
-            let plain: String = [separators.escape, '.'].iter().collect();
-            Cow::Owned(lines.replace(&command, &plain))
+            Cow::Owned(lines.replace(&command, command.get(1..).unwrap_or_default()))
         } else {
             lines
         };
-        let decoded = self.escapes.decode(&lines);
-        if decoded.text.trim_start().starts_with("{\\rtf") {
-            return (markup::from_rtf(&decoded.text), decoded.unknown);
+        let Unescaped { text: decoded, unknown } = self.escapes().decode(lines);
+        if decoded.trim_start().starts_with("{\\rtf") {
+            return (Cow::Owned(markup::from_rtf(&decoded)), unknown);
         }
-        (with_line_feeds(&decoded.text), decoded.unknown)
+        (with_line_feeds(decoded), unknown)
     }
 
     /// The separator between components.
-    pub(super) const fn component_separator(&self) -> char {
-        self.escapes.separators.component
+    pub(super) fn component_separator(&self) -> char {
+        char::from(self.escapes().separators.component)
     }
 
-    /// Parses a field. Parse once what is asked more than once.
+    /// A field to take parts of.
     pub(super) fn parse(&self, field: usize) -> Value<'m> {
         let raw = first_line(self.raw(field));
-        // A code or identifier of many kilobytes is none, and is not worth its tree.
+        // A code or identifier of many kilobytes is none.
         let raw = if raw.len() > LONGEST_CODED { "" } else { raw };
-        let separators = self.escapes.separators;
-        let structured = [separators.component, separators.subcomponent, separators.repetition];
-        let tree = raw
-            .contains(structured)
-            .then(|| parse_field_with_separators(raw, separators).ok())
-            .flatten()
-            // The crate gives back what it could read; all of it or nothing is wanted.
-            .filter(|parsed| parsed.raw_value().len() == raw.len());
-        Value { raw, tree, escapes: self.escapes }
+        Value { raw, escapes: self.escapes() }
     }
 
     /// A component of the field's first repetition (from 1), decoded and trimmed. HL7 null (`""`) is
@@ -109,41 +100,47 @@ impl<'m> Fields<'m> {
 
     /// Place of a field for a rejection: `OBX[3]-5`.
     pub(super) fn place(&self, field: usize) -> String {
-        let name = std::str::from_utf8(&self.name).unwrap_or("???");
-        format!("{name}[{}]-{field}", self.number)
+        format!("{}[{}]-{field}", self.segment.name(), self.segment.number())
     }
 }
 
 /// Longest field that is read as a code or identifier, in bytes.
 const LONGEST_CODED: usize = 16 * 1024;
 
-/// One parsed field.
+/// One field, of which parts are asked.
+#[derive(Clone, Copy)]
 pub(super) struct Value<'m> {
     raw: &'m str,
-    /// `None` when it has no structure.
-    tree: Option<Field<'m>>,
-    escapes: Escapes,
+    escapes: &'m Escapes,
 }
 
 impl<'m> Value<'m> {
     /// A component of the first repetition, from 1.
     pub(super) fn value(&self, component: usize) -> Cow<'m, str> {
-        self.part(1, component, 1)
+        let separators = &self.escapes.separators;
+        let whole = split_first(self.raw, separators.repetition);
+        let mut components = split(whole, separators.component);
+        let Some(wanted) = component.checked_sub(1).and_then(|skipped| components.nth(skipped))
+        else {
+            return Cow::Borrowed("");
+        };
+        self.clean(split_first(wanted, separators.subcomponent))
     }
 
-    /// A subcomponent of a component of a repetition, all from 1.
+    /// A subcomponent of a component of a repetition, all from 1. What is asked this deep is rare:
+    /// `hl7-parser` parses the field whole.
     pub(super) fn part(
         &self,
         repetition: usize,
         component: usize,
         subcomponent: usize,
     ) -> Cow<'m, str> {
-        let Some(tree) = &self.tree else {
-            let first = repetition == 1 && component == 1 && subcomponent == 1;
-            return if first { self.clean(self.raw) } else { Cow::Borrowed("") };
-        };
+        // The crate gives back what it could read; all of it or nothing is wanted.
+        let parsed = parse_field_with_separators(self.raw, self.escapes.separators.into())
+            .ok()
+            .filter(|parsed| parsed.raw_value().len() == self.raw.len());
         let value = || {
-            let component = tree.repeat(repetition)?.component(component)?;
+            let component = parsed.as_ref()?.repeat(repetition)?.component(component)?;
             if component.has_subcomponents() {
                 return Some(component.subcomponent(subcomponent)?.raw_value());
             }
@@ -152,14 +149,38 @@ impl<'m> Value<'m> {
         value().map_or(Cow::Borrowed(""), |raw| self.clean(raw))
     }
 
+    /// The first components of the first repetition, as [`Value::value`] gives them, in one pass.
+    pub(super) fn values<const N: usize>(&self) -> [Cow<'m, str>; N] {
+        let separators = &self.escapes.separators;
+        let mut values = [const { Cow::Borrowed("") }; N];
+        let mut rest = self.raw;
+        for value in &mut values {
+            let stops = |byte: &u8| *byte == separators.component || *byte == separators.repetition;
+            let end = rest.bytes().position(|byte| stops(&byte));
+            let whole = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+            let first = whole.bytes().position(|byte| byte == separators.subcomponent);
+            *value = self.clean(whole.get(..first.unwrap_or(whole.len())).unwrap_or_default());
+            match end.and_then(|end| Some((rest.as_bytes().get(end)?, rest.get(end + 1..)?))) {
+                Some((byte, after)) if *byte == separators.component => rest = after,
+                _ => break,
+            }
+        }
+        values
+    }
+
+    /// Whether any component has parts of its own.
+    pub(super) fn has_subcomponents(&self) -> bool {
+        memchr::memchr(self.escapes.separators.subcomponent, self.raw.as_bytes()).is_some()
+    }
+
     /// How many repetitions there are.
     pub(super) fn repetitions(&self) -> usize {
-        self.tree.as_ref().map_or(1, |tree| tree.repeats().count())
+        1 + memchr::memchr_iter(self.escapes.separators.repetition, self.raw.as_bytes()).count()
     }
 
     fn clean(&self, raw: &'m str) -> Cow<'m, str> {
         let raw = raw.trim();
-        if raw == "\"\"" {
+        if raw.is_empty() || raw == "\"\"" {
             return Cow::Borrowed("");
         }
         match self.escapes.decode(raw).text {
@@ -169,25 +190,37 @@ impl<'m> Value<'m> {
     }
 }
 
+/// What stands before a delimiter, or all.
+fn split_first(text: &str, delimiter: u8) -> &str {
+    let end = memchr::memchr(delimiter, text.as_bytes()).unwrap_or(text.len());
+    text.get(..end).unwrap_or_default()
+}
+
+/// The pieces between delimiters.
+fn split(text: &str, delimiter: u8) -> impl Iterator<Item = &str> {
+    text.split(char::from(delimiter))
+}
+
 /// Identifiers and codes are one line; what a stray line break adds is not part of them.
 fn first_line(raw: &str) -> &str {
-    raw.split(['\r', '\n']).next().unwrap_or_default()
+    let end = memchr::memchr2(b'\r', b'\n', raw.as_bytes()).unwrap_or(raw.len());
+    raw.get(..end).unwrap_or_default()
 }
 
 /// Repetitions of a text are its lines. A separator that was not escaped (`measures ~5 mm`) is
 /// known by the digit after it and the unfinished, spaced text before it, and goes back inline.
-fn join_repetitions(raw: &str, repetition: char) -> Cow<'_, str> {
-    if !raw.contains(repetition) {
+fn join_repetitions(raw: &str, repetition: u8) -> Cow<'_, str> {
+    if memchr::memchr(repetition, raw.as_bytes()).is_none() {
         return Cow::Borrowed(raw);
     }
     let mut joined = String::with_capacity(raw.len());
-    for (index, part) in raw.split(repetition).enumerate() {
+    for (index, part) in raw.split(char::from(repetition)).enumerate() {
         if index > 0 {
             let unfinished = joined.ends_with([' ', '(', '<', '>', '='])
                 && !joined.trim_end().ends_with(['.', ':', '!', '?', '\n'])
                 && !joined.trim_end().is_empty();
             let approximate = unfinished && part.starts_with(|c: char| c.is_ascii_digit());
-            joined.push(if approximate { repetition } else { '\n' });
+            joined.push(if approximate { char::from(repetition) } else { '\n' });
         }
         joined.push_str(part);
     }
@@ -195,11 +228,11 @@ fn join_repetitions(raw: &str, repetition: char) -> Cow<'_, str> {
 }
 
 /// CR, CRLF, form feed and vertical tab become LF.
-fn with_line_feeds(text: &str) -> String {
-    if !text.contains(['\r', '\u{c}', '\u{b}']) {
-        return text.to_owned();
+fn with_line_feeds(text: Cow<'_, str>) -> Cow<'_, str> {
+    if memchr::memchr3(b'\r', 0xc, 0xb, text.as_bytes()).is_none() {
+        return text;
     }
-    text.replace("\r\n", "\n").replace(['\r', '\u{c}', '\u{b}'], "\n")
+    Cow::Owned(text.replace("\r\n", "\n").replace(['\r', '\u{c}', '\u{b}'], "\n"))
 }
 
 #[cfg(test)]
@@ -212,7 +245,7 @@ mod tests {
     fn parts_of_a_field_are_decoded_and_null_is_empty() {
         let text = "MSH|^~\\&|A\rOBR|1|\"\"|A1&sub^RIS~A2^PACS|71046\\T\\x^XR CHEST";
         let message = parse(text, UTF_8).expect("parses");
-        let obr = message.segments[1].fields(message.escapes);
+        let obr = message.fields(&message.segments[1]);
         assert_eq!(obr.value(2, 1), "");
         assert_eq!((obr.value(3, 1), obr.value(3, 2)), ("A1".into(), "RIS".into()));
         let filler = obr.parse(3);
@@ -222,18 +255,35 @@ mod tests {
         assert_eq!(obr.place(5), "OBR[1]-5");
     }
 
+    proptest::proptest! {
+        /// What is cut by hand for speed is what `hl7-parser` finds.
+        #[test]
+        fn components_are_those_of_the_parser(field in "[a-c^~& ]{0,24}", component in 1_usize..8) {
+            let text = format!("MSH|^~\\&|A\rOBR|1||{field}|");
+            let message = parse(&text, UTF_8).expect("parses");
+            let value = message.fields(&message.segments[1]).parse(3);
+            let parsed = value.part(1, component, 1);
+            proptest::prop_assert_eq!(&value.value(component), &parsed);
+            let values: [_; 8] = value.values();
+            proptest::prop_assert_eq!(&values[component - 1], &parsed);
+        }
+    }
+
     #[test]
     fn repetitions_are_lines_and_a_tilde_before_a_number_stays() {
-        assert_eq!(join_repetitions("FINDINGS:~Clear.~1. None", '~'), "FINDINGS:\nClear.\n1. None");
-        assert_eq!(join_repetitions("measures ~5 mm", '~'), "measures ~5 mm");
-        assert_eq!(join_repetitions("dated~1992-07-19.", '~'), "dated\n1992-07-19.");
+        assert_eq!(
+            join_repetitions("FINDINGS:~Clear.~1. None", b'~'),
+            "FINDINGS:\nClear.\n1. None"
+        );
+        assert_eq!(join_repetitions("measures ~5 mm", b'~'), "measures ~5 mm");
+        assert_eq!(join_repetitions("dated~1992-07-19.", b'~'), "dated\n1992-07-19.");
     }
 
     #[test]
     fn gluing_fields_moves_later_fields_back() {
         let text = "MSH|^~\\&|A\rOBX|1|TX|||a|b||c||||||F";
         let message = parse(text, UTF_8).expect("parses");
-        let obx = message.segments[1].fields(message.escapes).with_glued(5, 8);
+        let obx = message.fields(&message.segments[1]).with_glued(5, 8);
         assert_eq!((obx.raw(5), obx.raw(11)), ("a|b||c", "F"));
     }
 }

@@ -41,39 +41,39 @@ enum Owner {
     Observation,
 }
 
-pub(super) fn read<'m>(message: &Message<'m>) -> Body<'m> {
+pub(super) fn read<'m>(message: &'m Message<'m>) -> Body<'m> {
     let mut body = Body { groups: Vec::new(), txa: None, content: Group::default() };
     let mut open: Option<Group<'m>> = None;
     let mut orc: Option<Fields<'m>> = None;
     let mut owner = Owner::Nobody;
     let mut patient = 0;
     for segment in message.segments.iter().skip(1) {
-        let fields = || segment.fields(message.escapes);
-        match segment.name() {
-            "PID" => {
+        let fields = || message.fields(segment);
+        match &segment.name_bytes() {
+            b"PID" => {
                 body.groups.extend(open.take());
                 orc = None;
                 patient += 1;
                 owner = Owner::Nobody;
             }
-            "PD1" | "NK1" | "PV1" | "PV2" | "SPM" | "EVN" => owner = Owner::Nobody,
-            "ORC" => {
+            b"PD1" | b"NK1" | b"PV1" | b"PV2" | b"SPM" | b"EVN" => owner = Owner::Nobody,
+            b"ORC" => {
                 body.groups.extend(open.take());
                 orc = Some(fields());
                 owner = Owner::Nobody;
             }
-            "OBR" => {
+            b"OBR" => {
                 body.groups.extend(open.take());
                 let obr = Some(fields());
                 open = Some(Group { orc: orc.take(), obr, patient, ..Group::default() });
                 owner = Owner::Order;
             }
-            "TXA" => {
+            b"TXA" => {
                 body.groups.extend(open.take());
                 body.txa = Some(fields());
                 owner = Owner::Nobody;
             }
-            "OBX" => {
+            b"OBX" => {
                 let observation = Observation { obx: fields(), notes: Vec::new() };
                 if body.txa.is_some() {
                     body.content.observations.push(observation);
@@ -84,11 +84,14 @@ pub(super) fn read<'m>(message: &Message<'m>) -> Body<'m> {
                         patient,
                         ..Group::default()
                     });
+                    if group.observations.is_empty() {
+                        group.observations.reserve(8);
+                    }
                     group.observations.push(observation);
                 }
                 owner = Owner::Observation;
             }
-            "NTE" => {
+            b"NTE" => {
                 let target =
                     if body.txa.is_some() { Some(&mut body.content) } else { open.as_mut() };
                 let Some(group) = target else { continue };

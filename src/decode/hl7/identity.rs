@@ -67,13 +67,12 @@ pub(super) fn of(
 /// Reads an EI. Some senders put the namespace into a subcomponent.
 fn read(segment: &Fields<'_>, field: usize) -> Option<Entity> {
     let entity = segment.parse(field);
-    let number = entity.value(1).into_owned();
+    let [number, namespace, universal] = entity.values();
     if number.is_empty() {
         return None;
     }
-    let authority = [entity.value(2), entity.part(1, 1, 2), entity.value(3)]
-        .into_iter()
-        .find(|part| !part.is_empty())
-        .unwrap_or_default();
-    Some(Entity { number, authority: authority.into_owned() })
+    let nested = namespace.is_empty() && entity.has_subcomponents();
+    let authority = if nested { entity.part(1, 1, 2) } else { namespace };
+    let authority = if authority.is_empty() { universal } else { authority };
+    Some(Entity { number: number.into_owned(), authority: authority.into_owned() })
 }

@@ -87,10 +87,12 @@ fn decode_message(
         note(&mut warnings, Warning::LeadingGarbage);
     }
     // The header is ASCII in every character set that can carry HL7 v2.
-    let head = String::from_utf8_lossy(first_line(message.bytes));
+    let head = first_line(message.bytes);
+    let head = std::str::from_utf8(head)
+        .map_or_else(|_| String::from_utf8_lossy(head), std::borrow::Cow::Borrowed);
     let in_header = |class| (class, "MSH-2".to_owned());
     let (separators, _) = er7::delimiters(&head).map_err(in_header)?;
-    let declared = head.split(separators.field).nth(17).unwrap_or_default();
+    let declared = charset_of(&head, separators.field);
     let text = charset::decode(
         message.bytes,
         declared,
@@ -113,7 +115,7 @@ fn decode_message(
     if parsed.nonstandard_terminator {
         note(&mut warnings, Warning::NonstandardTerminator);
     }
-    let Some(msh) = parsed.segments.first().map(|segment| segment.fields(parsed.escapes)) else {
+    let Some(msh) = parsed.segments.first().map(|segment| parsed.fields(segment)) else {
         return Err(in_header(RejectionClass::Syntax));
     };
     let (kind, trigger) = message_type(&msh);
@@ -126,7 +128,8 @@ fn decode_message(
         outcomes.skip(Skip::NonReport);
         return Ok(());
     }
-    let test_message = matches!(msh.value(11, 1).to_ascii_uppercase().as_str(), "T" | "D");
+    let processing = msh.value(11, 1);
+    let test_message = ["T", "D"].iter().any(|test| processing.eq_ignore_ascii_case(test));
     if test_message && !options.accept_test_messages {
         outcomes.skip(Skip::Test);
         return Ok(());
@@ -179,6 +182,15 @@ fn carries_reports(kind: &str, trigger: &str) -> bool {
         "MDM" => trigger.is_empty() || (trigger.len() == 3 && trigger.starts_with('T')),
         _ => false,
     }
+}
+
+/// MSH-18, before the message is cut.
+fn charset_of(head: &str, separator: u8) -> &str {
+    let mut separators = memchr::memchr_iter(separator, head.as_bytes());
+    // The separator itself is MSH-1.
+    let start = separators.nth(16).map(|at| at + 1);
+    let end = separators.next().unwrap_or(head.len());
+    start.and_then(|start| head.get(start..end)).unwrap_or_default()
 }
 
 fn first_line(bytes: &[u8]) -> &[u8] {

@@ -1,5 +1,7 @@
 //! The text of one order: OBX values, their repetitions and notes, in physical order.
 
+use std::borrow::Cow;
+
 use super::fields::Fields;
 use super::group::{Group, Observation};
 use super::{Refused, Warnings};
@@ -41,24 +43,29 @@ enum Kind {
 }
 
 fn kind_of(value_type: &str) -> Kind {
-    match value_type.to_ascii_uppercase().as_str() {
-        "TX" | "FT" | "ST" | "CF" => Kind::Text,
-        "CE" | "CWE" | "CNE" => Kind::Coded,
-        "ED" => Kind::Document,
-        "RP" => Kind::Pointer,
-        "NM" | "SN" | "NA" | "MA" | "MO" | "CP" => Kind::Measurement,
-        "DT" | "TM" | "TS" | "DTM" | "DR" | "TN" | "XTN" | "AD" | "XAD" | "PN" | "XPN" | "XCN"
-        | "XON" | "CX" | "CK" | "CN" | "EI" | "HD" | "ID" | "IS" | "SI" | "EIP" | "PL" => {
-            Kind::Other
-        }
-        _ => Kind::Unknown,
-    }
+    const KINDS: [(Kind, &[&str]); 6] = [
+        (Kind::Text, &["TX", "FT", "ST", "CF"]),
+        (Kind::Coded, &["CE", "CWE", "CNE"]),
+        (Kind::Document, &["ED"]),
+        (Kind::Pointer, &["RP"]),
+        (Kind::Measurement, &["NM", "SN", "NA", "MA", "MO", "CP"]),
+        (
+            Kind::Other,
+            &[
+                "DT", "TM", "TS", "DTM", "DR", "TN", "XTN", "AD", "XAD", "PN", "XPN", "XCN", "XON",
+                "CX", "CK", "CN", "EI", "HD", "ID", "IS", "SI", "EIP", "PL",
+            ],
+        ),
+    ];
+    let is = |name: &&str| name.eq_ignore_ascii_case(value_type);
+    let found = KINDS.iter().find(|(_, names)| names.iter().any(is));
+    found.map_or(Kind::Unknown, |(kind, _)| *kind)
 }
 
-/// A line of the report.
-struct Line {
+/// A line of the report, borrowed from the message where nothing in it had to be decoded.
+struct Line<'m> {
     section: Option<SectionKind>,
-    text: String,
+    text: Cow<'m, str>,
     status: Option<Status>,
     from_note: bool,
 }
@@ -66,13 +73,13 @@ struct Line {
 /// Reads the observations and notes of an order.
 pub(super) fn read(group: &Group<'_>, pdfs: &Pdfs) -> Result<Narrative, Refused> {
     let mut narrative = Narrative::default();
-    let mut lines: Vec<Line> = Vec::new();
+    let mut lines: Vec<Line<'_>> = Vec::with_capacity(group.observations.len());
     let mut documents = Vec::new();
     let mut sections = SectionCache::default();
     for observation in &group.observations {
         let obx = &observation.obx;
         let kind = kind_of(obx.raw(2).trim());
-        narrative.has_values |= !obx.raw(5).trim().is_empty();
+        narrative.has_values = narrative.has_values || !is_blank(obx.raw(5));
         match kind {
             Kind::Text | Kind::Unknown => {
                 let repaired = repair_shift(obx)?;
@@ -101,16 +108,16 @@ pub(super) fn read(group: &Group<'_>, pdfs: &Pdfs) -> Result<Narrative, Refused>
     finish(group, lines, &documents, narrative, pdfs)
 }
 
-fn text_lines(
-    obx: &Fields<'_>,
+fn text_lines<'m>(
+    obx: &Fields<'m>,
     kind: Kind,
-    observation: &Observation<'_>,
-    sections: &mut SectionCache,
-    lines: &mut Vec<Line>,
+    observation: &Observation<'m>,
+    sections: &mut SectionCache<'m>,
+    lines: &mut Vec<Line<'m>>,
     narrative: &mut Narrative,
 ) {
     let text = value_text(obx, narrative);
-    if kind == Kind::Unknown && !text.trim().is_empty() {
+    if kind == Kind::Unknown && !is_blank(&text) {
         note(&mut narrative.warnings, Warning::UnknownValueType);
     }
     if is_uid(&text) {
@@ -126,10 +133,10 @@ fn text_lines(
 
 /// OBX-5 of a text type: raw up to the next field separator, because `^`, `&` and `~` in it are
 /// often not escaped.
-fn value_text(obx: &Fields<'_>, narrative: &mut Narrative) -> String {
+fn value_text<'m>(obx: &Fields<'m>, narrative: &mut Narrative) -> Cow<'m, str> {
     let raw = obx.raw(5);
-    if raw.trim() == "\"\"" {
-        return String::new();
+    if raw.trim_start().starts_with('"') && raw.trim() == "\"\"" {
+        return Cow::Borrowed("");
     }
     let (text, unknown) = obx.text(raw);
     if unknown {
@@ -138,22 +145,22 @@ fn value_text(obx: &Fields<'_>, narrative: &mut Narrative) -> String {
     text
 }
 
-fn coded_line(obx: &Fields<'_>, section: Option<SectionKind>, lines: &mut Vec<Line>) {
+fn coded_line<'m>(obx: &Fields<'m>, section: Option<SectionKind>, lines: &mut Vec<Line<'m>>) {
     let status = status::of_observation(obx.raw(11));
     let values = obx.parse(5);
     for repetition in 1..=values.repetitions() {
         let name = values.part(repetition, 2, 1);
         let text = if name.is_empty() { values.part(repetition, 1, 1) } else { name };
         if !text.is_empty() {
-            lines.push(Line { section, text: text.into_owned(), status, from_note: false });
+            lines.push(Line { section, text, status, from_note: false });
         }
     }
 }
 
-fn notes_of(
-    observation: &Observation<'_>,
+fn notes_of<'m>(
+    observation: &Observation<'m>,
     section: Option<SectionKind>,
-    lines: &mut Vec<Line>,
+    lines: &mut Vec<Line<'m>>,
     narrative: &mut Narrative,
 ) {
     for nte in &observation.notes {
@@ -161,8 +168,12 @@ fn notes_of(
     }
 }
 
-fn note_line(nte: &Fields<'_>, section: Option<SectionKind>, narrative: &mut Narrative) -> Line {
-    narrative.has_values |= !nte.raw(3).trim().is_empty();
+fn note_line<'m>(
+    nte: &Fields<'m>,
+    section: Option<SectionKind>,
+    narrative: &mut Narrative,
+) -> Line<'m> {
+    narrative.has_values = narrative.has_values || !is_blank(nte.raw(3));
     let (text, unknown) = nte.text(nte.raw(3));
     if unknown {
         note(&mut narrative.warnings, Warning::UnknownEscape);
@@ -171,22 +182,29 @@ fn note_line(nte: &Fields<'_>, section: Option<SectionKind>, narrative: &mut Nar
 }
 
 /// Chooses what is the report: the observations, or the notes when those only point to them.
-fn finish(
-    group: &Group<'_>,
-    mut lines: Vec<Line>,
+fn finish<'m>(
+    group: &Group<'m>,
+    mut lines: Vec<Line<'m>>,
     documents: &[&Fields<'_>],
     mut narrative: Narrative,
     pdfs: &Pdfs,
 ) -> Result<Narrative, Refused> {
     withdraw(&mut lines, documents, &mut narrative);
-    let length = |lines: &[Line], from_note: bool| -> usize {
+    let length = |lines: &[Line<'_>], from_note: bool| -> usize {
         lines.iter().filter(|l| l.from_note == from_note).map(|l| l.text.trim().len()).sum()
     };
-    let value_length = length(&lines, false);
+    // Counted only as far as it matters.
+    let mut value_length = 0;
+    for line in lines.iter().filter(|line| !line.from_note) {
+        value_length += line.text.trim().len();
+        if value_length >= SHORT {
+            break;
+        }
+    }
     let points_elsewhere = value_length > 0
         && lines.iter().filter(|l| !l.from_note).all(|l| is_blank_or_placeholder(&l.text));
     if value_length < SHORT || points_elsewhere {
-        let mut order_notes: Vec<Line> =
+        let mut order_notes: Vec<Line<'_>> =
             group.notes.iter().map(|nte| note_line(nte, None, &mut narrative)).collect();
         let note_length = length(&lines, true) + length(&order_notes, true);
         let withdrawn = narrative.withdrawn;
@@ -197,7 +215,7 @@ fn finish(
             lines = order_notes;
         }
     }
-    let says = |line: &&Line| !line.text.trim().is_empty();
+    let says = |line: &&Line<'_>| !is_blank(&line.text);
     narrative.statuses = lines.iter().filter(says).filter_map(|line| line.status).collect();
     if narrative.statuses.is_empty() {
         narrative.statuses = lines.iter().filter_map(|line| line.status).collect();
@@ -215,23 +233,23 @@ fn finish(
                 let section = None;
                 let status = status::of_observation(obx.raw(11));
                 narrative.statuses.extend(status);
-                lines.push(Line { section, text, status, from_note: false });
+                lines.push(Line { section, text: Cow::Owned(text), status, from_note: false });
             }
             Document::Unread => note(&mut narrative.warnings, Warning::AttachmentNotRead),
             Document::Empty => {}
         }
     }
-    narrative.blocks = blocks(lines);
+    narrative.blocks = blocks(&lines);
     Ok(narrative)
 }
 
 /// Drops deleted lines; if no line that says something is left, the report itself is withdrawn.
-fn withdraw(lines: &mut Vec<Line>, documents: &[&Fields<'_>], narrative: &mut Narrative) {
+fn withdraw(lines: &mut Vec<Line<'_>>, documents: &[&Fields<'_>], narrative: &mut Narrative) {
     let gone = |status: Option<Status>| status == Some(Status::Withdrawn);
-    let values = |line: &&Line| !line.from_note;
+    let values = |line: &&Line<'_>| !line.from_note;
     let any_gone = lines.iter().any(|line| gone(line.status));
     if any_gone {
-        let says = |line: &&Line| !line.text.trim().is_empty();
+        let says = |line: &&Line<'_>| !is_blank(&line.text);
         let mut telling = lines.iter().filter(values).filter(says).peekable();
         narrative.withdrawn = if telling.peek().is_some() {
             telling.all(|line| gone(line.status))
@@ -248,35 +266,43 @@ fn withdraw(lines: &mut Vec<Line>, documents: &[&Fields<'_>], narrative: &mut Na
 }
 
 /// Consecutive lines of one section become one block. An empty line is a paragraph break.
-fn blocks(lines: Vec<Line>) -> Vec<TextBlock> {
-    let mut joined: Vec<(Option<SectionKind>, String)> = Vec::new();
-    for line in lines {
-        match joined.last_mut() {
-            Some((section, text)) if *section == line.section => {
-                text.push('\n');
+fn blocks(lines: &[Line<'_>]) -> Vec<TextBlock> {
+    lines
+        .chunk_by(|one, next| one.section == next.section)
+        .filter_map(|run| {
+            let mut text = String::with_capacity(run.iter().map(|line| line.text.len() + 1).sum());
+            for (index, line) in run.iter().enumerate() {
+                if index > 0 {
+                    text.push('\n');
+                }
                 text.push_str(&line.text);
             }
-            _ => joined.push((line.section, line.text)),
-        }
-    }
-    joined
-        .into_iter()
-        .map(|(section, text)| (section, markup::to_plain(text)))
-        .filter(|(_, text)| !text.trim().is_empty())
-        .map(|(section, text)| TextBlock { section, text: Phi::new(text) })
+            let text = markup::to_plain(text);
+            let section = run.first().and_then(|line| line.section);
+            (!is_blank(&text)).then(|| TextBlock { section, text: Phi::new(text) })
+        })
         .collect()
 }
 
 fn is_blank_or_placeholder(text: &str) -> bool {
-    text.trim().is_empty() || is_placeholder(text)
+    is_blank(text) || is_placeholder(text)
+}
+
+/// Told by the first character, mostly.
+fn is_blank(text: &str) -> bool {
+    text.trim_start().is_empty()
 }
 
 /// DICOM identifiers are sent as strings beside the text.
 fn is_uid(text: &str) -> bool {
-    let text = text.trim();
+    let text = text.trim_start();
+    if !text.as_bytes().first().is_some_and(|first| first.is_ascii_digit() || *first == b'.') {
+        return false;
+    }
+    let text = text.trim_end();
     text.len() >= 12
-        && text.bytes().filter(|b| *b == b'.').count() >= 4
         && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        && text.bytes().filter(|b| *b == b'.').count() >= 4
 }
 
 /// An encapsulated document: application ^ type ^ subtype ^ encoding ^ data. Senders leave the first
@@ -293,7 +319,7 @@ fn document(obx: &Fields<'_>, pdfs: &Pdfs) -> Document {
         return attachment::from_hex(&data, subtype, pdfs);
     }
     if encoding.eq_ignore_ascii_case("a") {
-        return attachment::from_text(data);
+        return attachment::from_text(data.into_owned());
     }
     attachment::from_base64(&data, subtype, pdfs)
 }
@@ -323,21 +349,21 @@ fn repair_shift<'m>(obx: &Fields<'m>) -> Result<Option<Fields<'m>>, Refused> {
 
 /// Observations of one report mostly carry the same identifier: the last answer is kept.
 #[derive(Default)]
-struct SectionCache {
-    raw: String,
-    section: Option<SectionKind>,
-    filled: bool,
+struct SectionCache<'m> {
+    last: Option<(&'m str, Option<SectionKind>)>,
 }
 
-impl SectionCache {
-    fn of(&mut self, obx: &Fields<'_>) -> Option<SectionKind> {
+impl<'m> SectionCache<'m> {
+    fn of(&mut self, obx: &Fields<'m>) -> Option<SectionKind> {
         let raw = obx.raw(3);
-        if !self.filled || self.raw != raw {
-            raw.clone_into(&mut self.raw);
-            self.filled = true;
-            self.section = section_of(obx);
+        match self.last {
+            Some((known, section)) if known == raw => section,
+            _ => {
+                let section = section_of(obx);
+                self.last = Some((raw, section));
+                section
+            }
         }
-        self.section
     }
 }
 
@@ -346,9 +372,16 @@ fn section_of(obx: &Fields<'_>) -> Option<SectionKind> {
         return None;
     }
     let identifier = obx.parse(3);
+    let values: [Cow<'_, str>; 5] = identifier.values();
     let of_triplet = |first: usize| {
+        let value = |component: usize| values.get(component - 1).map_or("", |value| &**value);
+        let (code, text) = (value(first), value(first + 1));
+        if !identifier.has_subcomponents() {
+            let says = !(code.is_empty() && text.is_empty());
+            return says.then(|| section_code::section(code, "", text)).flatten();
+        }
         let suffix = identifier.part(1, first, 2);
-        section_code::section(&identifier.value(first), &suffix, &identifier.value(first + 1))
+        section_code::section(code, &suffix, text)
             .or_else(|| section_code::section("", &identifier.part(1, first + 1, 2), ""))
     };
     of_triplet(1).or_else(|| of_triplet(4))

@@ -1,5 +1,7 @@
 //! Order groups and documents → reports: status, intent, version, procedure.
 
+use std::borrow::Cow;
+
 use super::group::{Body, Group};
 use super::identity::{self, Identity};
 use super::narrative::{self, Narrative};
@@ -99,8 +101,7 @@ fn draft(
     group: &Group<'_>,
 ) -> Result<Option<Draft>, super::Refused> {
     let obr = group.obr.as_ref();
-    let section = obr.map(|obr| obr.value(24, 1).into_owned()).unwrap_or_default();
-    if status::is_laboratory(&section) {
+    if obr.is_some_and(|obr| status::is_laboratory(&obr.value(24, 1))) {
         return Ok(None);
     }
     let order_status = order_status(group);
@@ -162,14 +163,14 @@ fn version_time(
 fn procedure(group: &Group<'_>) -> Procedure {
     let mut procedure = Procedure::default();
     let Some(obr) = &group.obr else { return procedure };
-    for identifier in [obr.parse(4), obr.parse(44)] {
-        for first in [1, 4] {
-            let coding = Coding {
-                code: identifier.value(first).into_owned(),
-                text: identifier.value(first + 1).into_owned(),
-                system: identifier.value(first + 2).into_owned(),
-            };
-            push_coding(&mut procedure, coding);
+    for field in [4, 44] {
+        let [code, text, system, other_code, other_text, other_system] = obr.parse(field).values();
+        for (code, text, system) in [(code, text, system), (other_code, other_text, other_system)] {
+            if code.is_empty() && text.is_empty() {
+                continue;
+            }
+            let [code, text, system] = [code, text, system].map(Cow::into_owned);
+            push_coding(&mut procedure, Coding { code, text, system });
         }
     }
     let section = obr.value(24, 1);
@@ -331,7 +332,7 @@ impl Draft {
             message_type: if header.trigger.is_empty() {
                 header.kind.clone()
             } else {
-                format!("{}^{}", header.kind, header.trigger)
+                [header.kind.as_str(), "^", header.trigger.as_str()].concat()
             },
             sending_application: header.msh.value(3, 1).into_owned(),
             sending_facility: header.msh.value(4, 1).into_owned(),
