@@ -1,6 +1,8 @@
 //! Made-up messages and short forms of what became of them.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod samples;
+
 use radstream::decode::{DecodeOptions, Decoded, decode};
 use radstream::extract::{ExtractPolicy, Extracted, extract};
 use radstream::report::{Intent, Report, ReportText, SectionKind};
