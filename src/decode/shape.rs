@@ -5,6 +5,7 @@
 //! broken JSON is an error. Unknown fields are skipped without recursion; known ones nest at most as
 //! deep as `serde_json` allows (128).
 
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -171,6 +172,35 @@ impl<'de, T: Shape> Visitor<'de> for FieldVisitor<T> {
     }
 }
 
+/// Most memory that the objects of a text may take, as a multiple of its length: one of a few bytes
+/// (`{"code":1}`) takes a kilobyte, and a payload of megabytes may have nothing else.
+const MOST_TIMES: usize = 12;
+
+/// What they may take in any case, bytes.
+const ALWAYS: usize = 64 * 1024;
+
+thread_local! {
+    /// Bytes that the objects of the text being read may still take. It is no parameter because
+    /// serde's `Deserialize` takes none.
+    static ALLOWANCE: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Begins to read a text of this length. Call it before each parse.
+pub(in crate::decode) fn allow(length: usize) {
+    ALLOWANCE.set(length.saturating_mul(MOST_TIMES).saturating_add(ALWAYS));
+}
+
+/// Takes what an object needs from the allowance, and its place in a growing list.
+///
+/// # Errors
+///
+/// [`TOO_MANY`] when nothing is left.
+pub(in crate::decode) fn charge<T, E: Error>() -> Result<(), E> {
+    let left = ALLOWANCE.get().checked_sub(size_of::<T>() + 3 * size_of::<usize>());
+    ALLOWANCE.set(left.ok_or_else(|| E::custom(TOO_MANY))?);
+    Ok(())
+}
+
 /// Most items of one list. A report has a few, a bundle hundreds.
 const MOST_ITEMS: usize = 20_000;
 
@@ -196,6 +226,7 @@ macro_rules! object {
             fn of_map<'de, A: serde::de::MapAccess<'de>>(
                 map: A,
             ) -> Result<Option<Self>, A::Error> {
+                $crate::decode::shape::charge::<$name, A::Error>()?;
                 let map = serde::de::value::MapAccessDeserializer::new(map);
                 <$name as serde::Deserialize>::deserialize(map).map(|value| Some(Box::new(value)))
             }

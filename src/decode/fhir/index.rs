@@ -10,6 +10,21 @@ pub(super) struct Index<'b> {
     by_address: HashMap<String, &'b Resource>,
 }
 
+/// A resource that refers to others, with those it contains by their ids.
+pub(super) struct Holder<'r> {
+    contained: HashMap<&'r str, &'r Resource>,
+}
+
+impl<'r> Holder<'r> {
+    pub(super) fn of(resource: &'r Resource) -> Self {
+        let mut contained = HashMap::new();
+        for resource in resource.contained.items() {
+            contained.entry(resource.id.text()).or_insert(&**resource);
+        }
+        Self { contained }
+    }
+}
+
 impl<'b> Index<'b> {
     /// Indexes a bundle by `fullUrl` and by `Type/id`.
     pub(super) fn of(bundle: &'b Resource) -> Self {
@@ -38,7 +53,7 @@ impl<'b> Index<'b> {
     /// The resource a reference of `holder` points to, if it is here.
     pub(super) fn resolve<'r>(
         &self,
-        holder: &'r Resource,
+        holder: &Holder<'r>,
         reference: &Reference,
     ) -> Option<&'r Resource>
     where
@@ -46,7 +61,7 @@ impl<'b> Index<'b> {
     {
         let address = reference.reference.text();
         if let Some(id) = address.strip_prefix('#') {
-            return holder.contained.items().iter().find(|r| r.id.text() == id).map(|r| &**r);
+            return holder.contained.get(id).copied();
         }
         let versionless = address.split("/_history/").next().unwrap_or(address);
         if let Some(found) = self.by_address.get(versionless) {

@@ -9,7 +9,7 @@ mod report;
 use self::index::Index;
 use self::model::{Kind, Resource};
 use super::attachment::Pdfs;
-use super::shape::{Field, List, TOO_MANY};
+use super::shape::{self, Field, List, TOO_MANY};
 use super::{DecodeOptions, Outcomes, RejectionClass, charset, decode_nested, envelope, note};
 use crate::report::{Skip, Warning};
 
@@ -53,6 +53,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions, depth: u8, outcomes:
     let mut rest = text;
     let mut line = 0;
     while !rest.trim_start().is_empty() && !outcomes.is_full() {
+        shape::allow(rest.len());
         let mut stream =
             serde_json::Deserializer::from_str(rest).into_iter::<Field<List<Box<Resource>>>>();
         let root = match line {
@@ -77,6 +78,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions, depth: u8, outcomes:
 
 /// Says where broken JSON breaks. The path needs a second, slower parse.
 fn reject_json(text: &str, root: &str, error: &serde_json::Error, outcomes: &mut Outcomes) {
+    shape::allow(text.len());
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let path = match serde_path_to_error::deserialize::<_, Field<List<Box<Resource>>>>(
         &mut deserializer,

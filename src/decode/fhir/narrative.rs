@@ -1,6 +1,8 @@
 //! The text of a FHIR report: the first source that says enough.
 
-use super::index::Index;
+use std::collections::HashSet;
+
+use super::index::{Holder, Index};
 use super::model::{Attachment, Resource, Section};
 use crate::decode::attachment::{self, Document, Pdfs};
 use crate::decode::shape::{Field, List};
@@ -34,25 +36,26 @@ pub(super) fn of_report<'r>(
     let mut narrative = Narrative::default();
     let plain = |attachment: &Attachment| attachment.content_type.text().starts_with("text/plain");
     let forms = report.presented_form.items();
+    let holder = Holder::of(report);
     let mut sources = Vec::new();
     for wanted in [true, false] {
         let chosen = forms.iter().map(|f| &**f).filter(|form| plain(form) == wanted);
-        sources.push(attachments(chosen, report, index, &mut narrative, None));
+        sources.push(attachments(chosen, &holder, index, &mut narrative, None));
     }
-    let mut results = Vec::new();
+    let mut results = Observations::new(index);
     for reference in report.result.items() {
-        match index.resolve(report, reference) {
-            Some(observation) => observation_blocks(observation, index, 0, &mut results),
+        match index.resolve(&holder, reference) {
+            Some(observation) => results.read(observation, 0),
             None => narrative.elsewhere |= !reference.reference.text().is_empty(),
         }
     }
     if report.result.items().is_empty() {
         // Contained Observations that nobody refers to are still the report's.
         for contained in report.contained.items().iter().filter(|r| r.is("Observation")) {
-            observation_blocks(contained, index, 0, &mut results);
+            results.read(contained, 0);
         }
     }
-    sources.push(results);
+    sources.push(results.blocks);
     let conclusion = unescaped(report.conclusion.text());
     sources.push(block(Some(SectionKind::Impression), &conclusion).into_iter().collect());
     if let Some(composition) = composition {
@@ -67,7 +70,7 @@ pub(super) fn of_report<'r>(
         // Nothing but documents: a PDF, where it can be read, is better than no text.
         narrative.unread = false;
         let forms = forms.iter().map(|form| &**form);
-        narrative.blocks = attachments(forms, report, index, &mut narrative, Some(pdfs));
+        narrative.blocks = attachments(forms, &holder, index, &mut narrative, Some(pdfs));
     }
     add_conclusion(&mut narrative.blocks, &conclusion);
     narrative
@@ -87,15 +90,15 @@ pub(super) fn of_composition(composition: &Resource) -> Narrative {
 pub(super) fn of_document<'r>(document: &'r Resource, index: &Index<'r>, pdfs: &Pdfs) -> Narrative {
     let mut narrative = Narrative::default();
     let forms = document.content.items().iter().filter_map(|c| c.attachment.as_ref()).map(|a| &**a);
-    narrative.blocks = attachments(forms, document, index, &mut narrative, Some(pdfs));
+    narrative.blocks = attachments(forms, &Holder::of(document), index, &mut narrative, Some(pdfs));
     narrative
 }
 
 /// Reads an Observation that stands alone.
 pub(super) fn of_observation<'r>(observation: &'r Resource, index: &Index<'r>) -> Narrative {
-    let mut blocks = Vec::new();
-    observation_blocks(observation, index, 0, &mut blocks);
-    Narrative { blocks, ..Narrative::default() }
+    let mut observations = Observations::new(index);
+    observations.read(observation, 0);
+    Narrative { blocks: observations.blocks, ..Narrative::default() }
 }
 
 fn choose(sources: Vec<Vec<TextBlock>>) -> Vec<TextBlock> {
@@ -125,7 +128,7 @@ fn add_conclusion(blocks: &mut Vec<TextBlock>, conclusion: &str) {
 
 fn attachments<'a, 'r: 'a>(
     forms: impl Iterator<Item = &'a Attachment>,
-    holder: &'r Resource,
+    holder: &Holder<'r>,
     index: &Index<'r>,
     narrative: &mut Narrative,
     pdfs: Option<&Pdfs>,
@@ -159,35 +162,48 @@ fn attachments<'a, 'r: 'a>(
     blocks
 }
 
-/// An Observation's text, its components' and its members', each under the section its code names.
-fn observation_blocks<'r>(
-    observation: &'r Resource,
-    index: &Index<'r>,
-    depth: u8,
-    blocks: &mut Vec<TextBlock>,
-) {
-    if matches!(observation.status.text(), "entered-in-error" | "cancelled") || depth > 3 {
-        return;
+/// The text of Observations, each read once: members may point in circles.
+struct Observations<'i, 'r> {
+    index: &'i Index<'r>,
+    seen: HashSet<*const Resource>,
+    blocks: Vec<TextBlock>,
+}
+
+impl<'i, 'r> Observations<'i, 'r> {
+    fn new(index: &'i Index<'r>) -> Self {
+        Self { index, seen: HashSet::new(), blocks: Vec::new() }
     }
-    let section = section_of(observation);
-    let mut text = unescaped(observation.value_string.text());
-    if text.is_empty()
-        && let Some(value) = observation.value_codeable_concept.as_ref()
-    {
-        let display = value.coding.items().iter().map(|c| c.display.text()).find(|d| !d.is_empty());
-        let own = value.text.text();
-        text = if own.is_empty() { display.unwrap_or_default() } else { own }.to_owned();
-    }
-    blocks.extend(block(section, &text));
-    for annotation in observation.note.items() {
-        blocks.extend(block(section, &unescaped(annotation.text.text())));
-    }
-    for component in observation.component.items() {
-        observation_blocks(component, index, depth + 1, blocks);
-    }
-    for member in observation.has_member.items() {
-        if let Some(member) = index.resolve(observation, member) {
-            observation_blocks(member, index, depth + 1, blocks);
+
+    /// An Observation's text, its components' and its members', each under the section its code names.
+    fn read(&mut self, observation: &'r Resource, depth: u8) {
+        if matches!(observation.status.text(), "entered-in-error" | "cancelled")
+            || depth > 3
+            || !self.seen.insert(std::ptr::from_ref(observation))
+        {
+            return;
+        }
+        let section = section_of(observation);
+        let mut text = unescaped(observation.value_string.text());
+        if text.is_empty()
+            && let Some(value) = observation.value_codeable_concept.as_ref()
+        {
+            let display =
+                value.coding.items().iter().map(|c| c.display.text()).find(|d| !d.is_empty());
+            let own = value.text.text();
+            text = if own.is_empty() { display.unwrap_or_default() } else { own }.to_owned();
+        }
+        self.blocks.extend(block(section, &text));
+        for annotation in observation.note.items() {
+            self.blocks.extend(block(section, &unescaped(annotation.text.text())));
+        }
+        for component in observation.component.items() {
+            self.read(component, depth + 1);
+        }
+        let holder = Holder::of(observation);
+        for member in observation.has_member.items() {
+            if let Some(member) = self.index.resolve(&holder, member) {
+                self.read(member, depth + 1);
+            }
         }
     }
 }

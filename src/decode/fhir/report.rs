@@ -1,7 +1,7 @@
 //! One FHIR resource that is a report → its outcome.
 
 use super::Context;
-use super::index::Index;
+use super::index::{Holder, Index};
 use super::model::{CodeableConcept, Identifier, Kind, Resource};
 use super::narrative::{self, Narrative};
 use crate::decode::status::{self, Status};
@@ -205,10 +205,11 @@ fn identity(
 ) -> Option<(ReportKey, String)> {
     let own: Vec<&Identifier> = usable(resource.identifier.items().iter().map(|i| &**i));
     let mut related: Vec<&Identifier> = Vec::new();
+    let holder = Holder::of(resource);
     let references = [&resource.based_on, &resource.imaging_study, &resource.study];
     for reference in references.into_iter().flat_map(|list| list.items()) {
         related.extend(usable(reference.identifier.as_ref().map(|i| &**i).into_iter()));
-        if let Some(target) = index.resolve(resource, reference) {
+        if let Some(target) = index.resolve(&holder, reference) {
             related.extend(usable(target.identifier.items().iter().map(|i| &**i)));
             let accession = target.accession_identifier.as_ref().map(|i| &**i);
             related.extend(usable(accession.into_iter()));

@@ -39,6 +39,11 @@ pub(super) fn results(header: &Header<'_>, body: &Body<'_>, outcomes: &mut Outco
     }
 }
 
+/// A document of many orders is copied for each: so many may share a long one, and any number a short
+/// one, bytes of all copies.
+const MOST_SHARING: usize = 8;
+const MOST_SHARED_BYTES: usize = 128 * 1024;
+
 /// An `MDM`: one document, one report per distinct order it answers.
 pub(super) fn document(header: &Header<'_>, body: &Body<'_>, outcomes: &mut Outcomes) {
     let Some(txa) = &body.txa else {
@@ -48,8 +53,20 @@ pub(super) fn document(header: &Header<'_>, body: &Body<'_>, outcomes: &mut Outc
     let answered: Vec<Option<&Group<'_>>> =
         if body.groups.is_empty() { vec![None] } else { body.groups.iter().map(Some).collect() };
     let mut drafts: Vec<Draft> = Vec::new();
+    let mut text_bytes = 0;
     for group in answered {
         let Some(identity) = identity::of(header, group, Some(txa)) else { continue };
+        let mut procedure = group.map(procedure).unwrap_or_default();
+        procedure.codings.extend(title(txa));
+        let same = |draft: &&mut Draft| draft.identity.key == identity.key;
+        if let Some(first) = drafts.iter_mut().find(same) {
+            first.absorb_procedure(procedure);
+            continue;
+        }
+        if drafts.len() + outcomes.len() > outcomes.limit {
+            outcomes.overflow = true;
+            break;
+        }
         // Content stands after TXA; where it does not, each order has its own.
         let content = match group {
             Some(group) if body.content.observations.is_empty() => group,
@@ -61,19 +78,18 @@ pub(super) fn document(header: &Header<'_>, body: &Body<'_>, outcomes: &mut Outc
                 return outcomes.reject(class, format!("{}{location}", header.place));
             }
         };
-        let mut made = Draft {
+        text_bytes += narrative.blocks.iter().map(|b| b.text.expose().len()).sum::<usize>();
+        if text_bytes > MOST_SHARED_BYTES && drafts.len() > MOST_SHARING {
+            return outcomes.reject(RejectionClass::Oversize, format!("{}TXA", header.place));
+        }
+        drafts.push(Draft {
             identity,
-            procedure: group.map(procedure).unwrap_or_default(),
+            procedure,
             order_status: None,
             changed_at: version_time(header, group, Some(txa)),
             narrative,
             patient: 0,
-        };
-        made.procedure.codings.extend(title(txa));
-        match drafts.iter_mut().find(|draft| draft.is_same_report(&made)) {
-            Some(first) => first.absorb_procedure(made.procedure),
-            None => drafts.push(made),
-        }
+        });
     }
     if drafts.is_empty() {
         outcomes.reject(RejectionClass::MissingIdentity, format!("{}TXA-12", header.place));
@@ -180,9 +196,13 @@ fn procedure(group: &Group<'_>) -> Procedure {
     procedure
 }
 
+/// Most codings of one report: linked orders have a few each, and each is compared with all others.
+const MOST_CODINGS: usize = 64;
+
 fn push_coding(procedure: &mut Procedure, coding: Coding) {
     let empty = coding.code.is_empty() && coding.text.is_empty();
-    if !empty && !procedure.codings.contains(&coding) {
+    let full = procedure.codings.len() >= MOST_CODINGS;
+    if !empty && !full && !procedure.codings.contains(&coding) {
         procedure.codings.push(coding);
     }
 }
