@@ -7,7 +7,8 @@ PYTHON := .venv/bin/python
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint fmt model deps deps-demo deps-tests lock clean \
+MINUTES ?= 30
+.PHONY: help demo test bench fuzz lint fmt model deps deps-demo deps-tests lock clean \
         test-rust test-python test-deploy
 
 help: ## List the targets
@@ -23,8 +24,12 @@ bench: deps-demo ## Benchmarks: reports per second end to end, intake against Py
 	@scripts/python-env.sh bench
 	$(CARGO) bench --profile release --locked
 
+fuzz: deps-demo ## Fuzz each target for MINUTES (30); then a table of time, memory and findings
+	scripts/fuzz.sh run $(MINUTES)
+
 lint: deps-tests ## Format, clippy, dependencies' licences and advisories, ruff, shellcheck
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
 	scripts/check-dependencies.sh
 	.venv/bin/ruff check --quiet distill deploy benches
@@ -44,6 +49,7 @@ test-deploy: deps-tests ## Deployment files: do they parse, and agree with the c
 
 fmt: deps-tests ## Format all code
 	$(CARGO) fmt
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 	.venv/bin/ruff format --quiet deploy benches
 
 model: ## Train the default student again, from distill/

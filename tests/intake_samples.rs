@@ -32,8 +32,8 @@ fn ruled(text: &str) -> Vec<Ruled> {
     let mut messages: Vec<Ruled> = Vec::new();
     let mut delimiters = ['|', '~', '\\'];
     for line in text.split('\r') {
-        if let Some(at) = line.find("MSH") {
-            let mut header = line[at..].chars().skip(3);
+        if let Some((_, header)) = line.split_once("MSH") {
+            let mut header = header.chars();
             let [field, _component, repetition, escape] =
                 std::array::from_fn(|_| header.next().unwrap_or(' '));
             delimiters = [field, repetition, escape];
@@ -42,7 +42,7 @@ fn ruled(text: &str) -> Vec<Ruled> {
         let [field, repetition, escape] = delimiters;
         let Some(message) = messages.last_mut() else { continue };
         let fields: Vec<&str> = line.split(field).collect();
-        if fields[0] != "OBX" {
+        if fields.first() != Some(&"OBX") {
             continue;
         }
         message.observations += 1;

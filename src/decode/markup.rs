@@ -352,7 +352,11 @@ impl Rtf {
 
     fn flush(&mut self) {
         if !self.pending.is_empty() {
-            let (text, _) = self.code_page.decode_without_bom_handling(&self.pending);
+            // Bytes that are not of the declared code page are read as Windows-1252, which has all.
+            let strict =
+                self.code_page.decode_without_bom_handling_and_without_replacement(&self.pending);
+            let text =
+                strict.unwrap_or_else(|| WINDOWS_1252.decode_without_bom_handling(&self.pending).0);
             self.out.push_str(&text);
             self.pending.clear();
         }
@@ -391,6 +395,12 @@ mod tests {
         let rtf = "{\\rtf1\\ansi\\ansicpg1252{\\fonttbl{\\f0 Arial;}}{\\*\\generator X;}\\pard\\f0 \
                    FINDINGS:\\par R\\'f6ntgen \\u8211?5 mm.\\line \\b No\\b0  effusion.\\par}";
         assert_eq!(from_rtf(rtf).trim(), "FINDINGS:\nRöntgen –5 mm.\nNo effusion.");
+    }
+
+    #[test]
+    fn bytes_outside_the_code_page_of_rtf_are_read_without_a_replacement_character() {
+        assert_eq!(from_rtf("{\\rtf1\\ansicpg932 \\'83\\'8c mm}"), "レ mm");
+        assert_eq!(from_rtf("{\\rtf1\\ansicpg932 \\'83 mm}"), "ƒ mm");
     }
 
     #[test]

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use self::attachment::Pdfs;
 pub use self::attachment::{PdfText, ReadPdf};
 pub use self::avro::{AvroInput, SchemaError, WriterSchemas};
-use crate::report::{Report, Skip, Warning};
+use crate::report::{Report, Skip, TextBlock, Warning};
 
 /// How deep payloads may be wrapped in each other (envelope, base64, envelope, message).
 const MAX_NESTING: u8 = 4;
@@ -271,6 +271,19 @@ impl Outcomes {
         }
         self.decoded
     }
+}
+
+/// Lines that any report may have. Where there are more they are at least [`SHORT_LINE`] bytes long on
+/// the average, so that what is kept of each is in step with the length of the text.
+const ALWAYS_LINES: usize = 5_000;
+const SHORT_LINE: usize = 8;
+
+/// Whether a text has more lines than any report.
+fn has_too_many_lines(blocks: &[TextBlock]) -> bool {
+    let texts = || blocks.iter().map(|block| block.text.expose().as_bytes());
+    let lines: usize = texts().map(|text| memchr::memchr_iter(b'\n', text).count() + 1).sum();
+    let bytes: usize = texts().map(<[u8]>::len).sum();
+    lines > ALWAYS_LINES + bytes / SHORT_LINE
 }
 
 /// Adds a warning once, keeping the order met.

@@ -5,7 +5,7 @@ use super::index::{Holder, Index};
 use super::model::{CodeableConcept, Identifier, Kind, Resource};
 use super::narrative::{self, Narrative};
 use crate::decode::status::{self, Status};
-use crate::decode::{Outcomes, RejectionClass, note, section_code, time};
+use crate::decode::{Outcomes, RejectionClass, has_too_many_lines, note, section_code, time};
 use crate::report::{
     Coding, Intent, Phi, Procedure, Report, ReportKey, ReportStatus, ReportVersion, Skip, Warning,
 };
@@ -72,6 +72,9 @@ pub(super) fn read<'r>(
         }
     };
     let Narrative { blocks, unread, of_pdf, elsewhere } = narrative;
+    if has_too_many_lines(&blocks) {
+        return outcomes.reject(RejectionClass::Oversize, path);
+    }
     if of_pdf {
         note(&mut warnings, Warning::TextFromPdf);
     }

@@ -15,6 +15,11 @@ use crate::extract::eights;
 /// Most segments of one message; a report has hundreds, a hostile value millions.
 const MOST_SEGMENTS: usize = 250_000;
 
+/// Segments that any message may have. Where there are more they are at least [`SHORT_SEGMENT`] bytes
+/// long on the average, so that what is kept of each is in step with the length of the message.
+const ALWAYS_SEGMENTS: usize = 2_000;
+const SHORT_SEGMENT: usize = 32;
+
 /// A message cut into segments.
 #[derive(Debug)]
 pub(super) struct Message<'m> {
@@ -158,6 +163,7 @@ pub(super) fn parse<'m>(
         let skip = if bytes.get(at + 1) == Some(&b'\n') { 2 } else { 1 };
         name_at(bytes, at + skip, separator).is_some()
     });
+    let most = MOST_SEGMENTS.min(ALWAYS_SEGMENTS + text.len() / SHORT_SEGMENT);
     let mut counts = Counts::default();
     let mut open = Open { name: *b"MSH", start: 0, first_field: 0 };
     message.fields.push(0);
@@ -178,7 +184,7 @@ pub(super) fn parse<'m>(
             let Some((name, after_cr)) = segment_after(bytes, at, separator, cr_terminated) else {
                 continue;
             };
-            if message.segments.len() + 1 == MOST_SEGMENTS {
+            if message.segments.len() + 1 >= most {
                 return Err(RejectionClass::Oversize);
             }
             message.nonstandard_terminator |= !after_cr;
@@ -248,8 +254,8 @@ impl<'m> Message<'m> {
     }
 
     /// The fields of one of its segments.
-    pub(super) const fn fields(&'m self, segment: &Segment) -> Fields<'m> {
-        Fields::new(self, *segment)
+    pub(super) const fn fields(&'m self, segment: &'m Segment) -> Fields<'m> {
+        Fields::new(self, segment)
     }
 }
 

@@ -13,13 +13,13 @@ use crate::decode::markup;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fields<'m> {
     message: &'m Message<'m>,
-    segment: Segment,
+    segment: &'m Segment,
     /// Fields read as one, see [`Fields::with_glued`].
     glued: Option<(usize, usize)>,
 }
 
 impl<'m> Fields<'m> {
-    pub(super) const fn new(message: &'m Message<'m>, segment: Segment) -> Self {
+    pub(super) const fn new(message: &'m Message<'m>, segment: &'m Segment) -> Self {
         Self { message, segment, glued: None }
     }
 

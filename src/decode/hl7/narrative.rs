@@ -7,7 +7,7 @@ use super::group::{Group, Observation};
 use super::{Refused, Warnings};
 use crate::decode::attachment::{self, Document, Pdfs};
 use crate::decode::status::{self, Status};
-use crate::decode::{RejectionClass, markup, note, section_code};
+use crate::decode::{RejectionClass, has_too_many_lines, markup, note, section_code};
 use crate::extract::is_placeholder;
 use crate::report::{Phi, SectionKind, TextBlock, Warning};
 
@@ -240,6 +240,9 @@ fn finish<'m>(
         }
     }
     narrative.blocks = blocks(&lines);
+    if has_too_many_lines(&narrative.blocks) {
+        return Err((RejectionClass::Oversize, "OBX".to_owned()));
+    }
     Ok(narrative)
 }
 

@@ -1,0 +1,6 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| radstream_fuzz::watched(
+    radstream_fuzz::Target::Hl7,
+    data
+));
