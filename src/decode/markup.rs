@@ -312,11 +312,7 @@ impl Rtf {
             "fonttbl" | "colortbl" | "stylesheet" | "info" | "pict" | "object" | "header"
             | "footer" | "headerl" | "headerr" | "footerl" | "footerr" | "listtable"
             | "listoverridetable" | "generator" | "themedata" => self.drop_group(),
-            "ansicpg" => {
-                let label = format!("windows-{}", number.unwrap_or(1252));
-                self.code_page =
-                    Encoding::for_label_no_replacement(label.as_bytes()).unwrap_or(WINDOWS_1252);
-            }
+            "ansicpg" => self.code_page = number.and_then(code_page).unwrap_or(WINDOWS_1252),
             "uc" => {
                 self.unicode_skip = number.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).min(16)
             }
@@ -361,6 +357,21 @@ impl Rtf {
             self.pending.clear();
         }
     }
+}
+
+/// The character set of a Windows code page.
+fn code_page(number: i32) -> Option<&'static Encoding> {
+    let label = match number {
+        874 | 1250..=1258 => format!("windows-{number}"),
+        932 => "shift_jis".to_owned(),
+        936 => "gbk".to_owned(),
+        949 => "euc-kr".to_owned(),
+        950 => "big5".to_owned(),
+        10_000 => "macintosh".to_owned(),
+        65_001 => "utf-8".to_owned(),
+        _ => return None,
+    };
+    Encoding::for_label_no_replacement(label.as_bytes())
 }
 
 #[cfg(test)]
