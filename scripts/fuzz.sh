@@ -37,7 +37,7 @@ fuzz_target() {
     mkdir -p "$found" "$artifacts"
     rm -f "$artifacts/worst"
     RADSTREAM_FUZZ_WORST=$artifacts/worst libfuzzer "$target" \
-        -max_total_time="$seconds" -max_len=$longest -timeout=10 -rss_limit_mb=1024 \
+        -max_total_time="$seconds" -max_len=$longest -len_control=20 -timeout=10 -rss_limit_mb=1024 \
         -artifact_prefix="$artifacts/" -print_final_stats=1 -verbosity=0 \
         "$found" "fuzz/corpus/$target" >"$artifacts/log" 2>&1
 }
