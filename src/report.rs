@@ -5,6 +5,7 @@
 //! value. Nothing here does I/O, reads a clock, or knows Kafka.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -526,6 +527,8 @@ pub struct Report {
     /// Character set that the message was read in, as WHATWG's Encoding Standard names it (`UTF-8`,
     /// `windows-1252`), or `US-ASCII`.
     pub charset: &'static str,
+    /// Name of the source profile that read it, where one did.
+    pub profile: Option<Arc<str>>,
     /// MSH-11 is T or D: never published to production.
     pub test_message: bool,
     /// Oddities so far, in the order met, each once.

@@ -208,6 +208,7 @@ mod tests {
             sending_application: String::new(),
             sending_facility: String::new(),
             charset: "US-ASCII",
+            profile: None,
             test_message: false,
             warnings,
         }

@@ -44,6 +44,7 @@ fn report() -> Report {
         sending_application: "RIS".into(),
         sending_facility: "GENERAL".into(),
         charset: "UTF-8",
+        profile: None,
         test_message: false,
         warnings: vec![Warning::CharsetGuessed],
     }

@@ -4,6 +4,7 @@
 //! the processes in service.
 
 mod asking;
+pub mod record;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,6 +6,9 @@ use crate::broker::admin::AdminError;
 pub const OK: u8 = 0;
 /// The command line is wrong (`EX_USAGE`).
 pub const USAGE: u8 = 64;
+/// Input is not as it should be: records that cannot be read, with `label --strict`; messages that a
+/// source profile reads otherwise than expected (`EX_DATAERR`).
+pub const DATA: u8 = 65;
 /// An input file is missing or cannot be read (`EX_NOINPUT`).
 pub const NO_INPUT: u8 = 66;
 /// A broker or the schema registry cannot be reached (`EX_UNAVAILABLE`). Trying again may help.

@@ -28,7 +28,7 @@ const CHUNK_REPORTS: usize = 512;
 const CHUNK_BYTES: usize = 8 << 20;
 
 /// Records could not be read, and `--strict` was given (exit code, `EX_DATAERR`).
-pub const BAD_DATA: u8 = 65;
+pub const BAD_DATA: u8 = exit::DATA;
 
 /// Who labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

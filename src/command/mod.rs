@@ -18,8 +18,10 @@ pub mod check;
 pub mod demo;
 pub mod evaluate;
 pub mod exit;
+pub mod explain;
 pub mod label;
 pub mod run;
+pub mod test_profile;
 pub mod topics;
 
 use label::{LabelArgs, LabelerChoice};
@@ -36,11 +38,13 @@ Examples:
   radstream label report.txt                       label files, no Kafka
   radstream evaluate --gold gold.jsonl             how good are the labels?
   radstream check --config radstream.toml          is everything right?
+  radstream explain message.hl7                    how is this message read, and why?
+  radstream test-profile profiles/hospital         is a source profile right?
   radstream topics create --config radstream.toml
   radstream run --config radstream.toml
 
 Exit codes:
-  0 all is well        64 usage           65 input records could not be read (--strict)
+  0 all is well        64 usage           65 input not as it should be (--strict, test-profile)
   66 input missing     69 unavailable     70 internal, or fenced by another process
   74 input/output      75 temporary, start again    77 not authorised    78 configuration"
 )]
@@ -61,6 +65,10 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Check a configuration and what it names.
     Check(CheckArgs),
+    /// Show how one record is read, and why.
+    Explain(explain::ExplainArgs),
+    /// Test source profiles on their messages.
+    TestProfile(test_profile::TestProfileArgs),
     /// Work with the topics.
     Topics(TopicsArgs),
     /// Takes the text out of a PDF on standard input, under limits. Radstream starts it for itself.
@@ -131,6 +139,11 @@ pub fn main() -> ExitCode {
             let environment = config::process_environment();
             check::check(args.config.as_deref(), environment, args.offline, local, &mut stdout)
         }
+        Command::Explain(args) => {
+            let environment = config::process_environment();
+            explain::run(&args, environment, &mut io::stdin().lock(), &mut stdout, &mut stderr)
+        }
+        Command::TestProfile(args) => test_profile::run(&args, &mut stdout, &mut stderr),
         Command::Topics(TopicsArgs { command: TopicsCommand::Create { config } }) => {
             match config::load(config.as_deref(), config::process_environment()) {
                 Ok(settings) => topics::create(&settings, &mut stdout),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::bounds::bounds;
 use super::problem::{Problem, Problems};
+use super::profiles::{self, FolderError};
 use super::settings::Settings;
 use super::source::{self, Known, Leaf, Origin};
 use super::validate::{Finding, validate};
@@ -39,6 +40,7 @@ pub fn load(
     for finding in validate(&settings) {
         loader.report(finding);
     }
+    loader.read_profiles(&mut settings);
     if loader.problems.is_empty() {
         Ok(settings)
     } else {
@@ -70,7 +72,7 @@ impl Loader {
     fn new(path: Option<&Path>) -> Self {
         let defaults = tree(&Settings::default());
         Self {
-            known: Known(defaults.clone()),
+            known: Known { defaults: defaults.clone(), shown_in: "config/radstream.toml" },
             merged: defaults,
             origins: BTreeMap::new(),
             broken: BTreeSet::new(),
@@ -101,7 +103,7 @@ impl Loader {
     /// Takes each setting that reads well on its own; the others become problems.
     fn overlay(&mut self, leaves: Vec<Leaf>) {
         for Leaf { path, value, origin } in leaves {
-            let mut alone = self.known.0.clone();
+            let mut alone = self.known.defaults.clone();
             put(&mut alone, &path, value.clone());
             let key = path.join(".");
             match serde_json::from_value::<Settings>(alone) {
@@ -136,6 +138,21 @@ impl Loader {
                 let remedy = problem.remedy();
                 self.report(Finding::new(key, problem.to_string(), remedy));
             }
+        }
+    }
+
+    /// Reads the source profiles, whose problems stand in their own files.
+    fn read_profiles(&mut self, settings: &mut Settings) {
+        let folder = &settings.intake.profiles;
+        if folder.as_os_str().is_empty() || self.broken.contains("intake.profiles") {
+            return;
+        }
+        match profiles::load(folder) {
+            Ok(profiles) => settings.intake.source_profiles = profiles,
+            Err(FolderError::Folder { what, remedy }) => {
+                self.report(Finding::new("intake.profiles", what, remedy));
+            }
+            Err(FolderError::Files(Problems(problems))) => self.problems.extend(problems),
         }
     }
 
@@ -174,7 +191,7 @@ fn tree(settings: &Settings) -> Value {
     serde_json::to_value(settings).expect("settings are plain values with text keys")
 }
 
-fn put(tree: &mut Value, path: &[String], value: Value) {
+pub(super) fn put(tree: &mut Value, path: &[String], value: Value) {
     let Some((last, sections)) = path.split_last() else { return };
     let section = sections.iter().try_fold(tree, |tree, key| tree.get_mut(key));
     if let Some(Value::Object(section)) = section {
@@ -183,10 +200,10 @@ fn put(tree: &mut Value, path: &[String], value: Value) {
 }
 
 /// Begins the message about a word that is none of the choices.
-const NO_CHOICE: &str = "no such choice:";
+pub(super) const NO_CHOICE: &str = "no such choice:";
 
 /// Serde's words for types, in words for people.
-fn plain(message: &str) -> String {
+pub(super) fn plain(message: &str) -> String {
     const WORDS: [(&str, &str); 11] = [
         ("unknown variant", NO_CHOICE),
         ("invalid type:", "wrong kind of value:"),

@@ -6,6 +6,7 @@
 //!   file, line, key, what is wrong and the remedy.
 //! * [`Secret`] — a value that is never printed.
 //! * [`kafka`] — what the settings become as librdkafka properties. Pure.
+//! * [`profiles`] — source profiles: what is special about single senders.
 //! * [`properties`] — which librdkafka properties may not be passed through, and why. Pure.
 //!
 //! Paths in settings are relative to the working directory of the process, not to the file.
@@ -15,6 +16,7 @@ mod connection;
 pub mod kafka;
 mod load;
 mod problem;
+pub mod profiles;
 pub mod properties;
 mod secret;
 mod security;

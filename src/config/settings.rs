@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::connection::{Kafka, SchemaRegistry, Topics};
 use super::secret::Secret;
+use crate::decode::SourceProfiles;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -152,6 +153,13 @@ pub struct Intake {
     /// ("+01:00", "-0500"), or a POSIX rule. Default "UTC". Use the zone of the sending systems: it
     /// orders the versions of a report.
     pub time_zone: String,
+    /// Folder of source profiles: what is special about the messages of single senders. NAME.toml or
+    /// NAME/profile.toml in it is the profile NAME. Default "": none. What a profile can say, and how
+    /// to test one: docs/CONFIGURATION.md.
+    pub profiles: PathBuf,
+    /// What the folder holds; read and checked with the settings.
+    #[serde(skip)]
+    pub(super) source_profiles: SourceProfiles,
     /// Label messages marked as test or training (MSH-11 T or D)? Default false: skipped and counted,
     /// so that test patients never reach production readers. Set true on a test system.
     pub accept_test_messages: bool,
@@ -189,6 +197,8 @@ impl Default for Intake {
         Self {
             default_charset: String::new(),
             time_zone: "UTC".to_owned(),
+            profiles: PathBuf::new(),
+            source_profiles: SourceProfiles::default(),
             accept_test_messages: false,
             label_mixed_exams: true,
             label_unknown_exams: false,

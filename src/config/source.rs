@@ -44,7 +44,11 @@ impl Origin {
 
 /// The known settings: the defaults as a tree. An object is a section, an empty object an open map
 /// (librdkafka properties), everything else a setting.
-pub(super) struct Known(pub(super) Value);
+pub(super) struct Known {
+    pub(super) defaults: Value,
+    /// What shows every key, for remedies.
+    pub(super) shown_in: &'static str,
+}
 
 /// What stands at a path of the known settings.
 enum Place<'k> {
@@ -75,13 +79,13 @@ impl Known {
             }
         }
         let mut paths = Vec::new();
-        walk("", &self.0, &mut paths);
+        walk("", &self.defaults, &mut paths);
         paths
     }
 
     /// The setting's default.
     pub(super) fn default_of(&self, path: &[String]) -> Option<&Value> {
-        path.iter().try_fold(&self.0, |value, key| value.get(key))
+        path.iter().try_fold(&self.defaults, |value, key| value.get(key))
     }
 
     /// A remedy for a key that is none: where it belongs, or the nearest name.
@@ -104,7 +108,7 @@ impl Known {
             .max_by(|a, b| a.0.total_cmp(&b.0));
         match best {
             Some((alike, known)) if alike >= ALIKE => format!("did you mean {known}?"),
-            _ => "remove it; config/radstream.toml shows every key".to_owned(),
+            _ => format!("remove it; {} shows every key", self.shown_in),
         }
     }
 }
@@ -123,7 +127,7 @@ pub(super) fn from_toml(
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut reader = TomlReader { text, file, known, problems, leaves: Vec::new() };
     if errors.is_empty() {
-        reader.section(&[], &known.0, table.get_ref());
+        reader.section(&[], &known.defaults, table.get_ref());
     } else {
         for error in errors {
             // The message alone: the error's own `Display` quotes the line, which may hold a secret.
@@ -205,9 +209,10 @@ impl TomlReader<'_> {
                 .push(origin.problem("this is not a finite number", "write a number such as 0.5")),
             Ok(value) => self.leaves.push(Leaf { path, value, origin }),
             // Not quoted: the value may be a secret.
-            Err(_) => self
-                .problems
-                .push(origin.problem("this value cannot be read", "see config/radstream.toml")),
+            Err(_) => {
+                let remedy = format!("see {}", self.known.shown_in);
+                self.problems.push(origin.problem("this value cannot be read", remedy));
+            }
         }
     }
 }

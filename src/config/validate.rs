@@ -56,6 +56,7 @@ impl Intake {
             accept_test_messages: self.accept_test_messages,
             max_payload_bytes: mib.saturating_mul(1 << 20),
             envelope_pointer: Some(self.envelope_pointer.clone()).filter(|p| !p.is_empty()),
+            profiles: self.source_profiles.clone(),
             ..DecodeOptions::default()
         }
     }

@@ -16,6 +16,8 @@ pub(super) struct Text<'b> {
     pub(super) encoding: &'static Encoding,
     /// Declared and actual set disagree, or none was declared and it was not ASCII.
     pub(super) guessed: bool,
+    /// How the set was chosen, in words.
+    pub(super) by: &'static str,
 }
 
 impl Text<'_> {
@@ -82,14 +84,16 @@ pub(super) fn decode<'b>(
     default: Option<&str>,
 ) -> Option<Text<'b>> {
     let mut declared = declared_set(declared, repetition);
+    let mut by = "declared by the message";
     if matches!(declared, Declared::None)
         && let Some(name) = default
     {
         declared = resolve(name);
+        by = "default of the profile or the configuration";
     }
     let unknown = matches!(declared, Declared::Unknown);
     match declared {
-        Declared::Is(encoding) if encoding == ISO_2022_JP => strict(bytes, encoding),
+        Declared::Is(encoding) if encoding == ISO_2022_JP => strict(bytes, encoding, by),
         _ if bytes.is_ascii() => Some(Text {
             text: Cow::Borrowed(std::str::from_utf8(bytes).ok()?),
             encoding: match declared {
@@ -97,9 +101,10 @@ pub(super) fn decode<'b>(
                 _ => WINDOWS_1252,
             },
             guessed: unknown,
+            by: "every byte is ASCII",
         }),
         Declared::Is(encoding) if encoding == UTF_8 => Some(match std::str::from_utf8(bytes) {
-            Ok(text) => Text { text: Cow::Borrowed(text), encoding, guessed: false },
+            Ok(text) => Text { text: Cow::Borrowed(text), encoding, guessed: false, by },
             Err(_) => guess(bytes),
         }),
         Declared::Is(encoding) => match std::str::from_utf8(bytes) {
@@ -108,9 +113,9 @@ pub(super) fn decode<'b>(
                 if encoding.is_single_byte()
                     || text.chars().filter(|c| !c.is_ascii()).nth(1).is_some() =>
             {
-                Some(Text { text: Cow::Borrowed(text), encoding: UTF_8, guessed: true })
+                Some(guessed(Cow::Borrowed(text), UTF_8))
             }
-            _ => strict(bytes, encoding),
+            _ => strict(bytes, encoding, by),
         },
         Declared::None | Declared::Unknown => Some(guess(bytes)),
     }
@@ -131,17 +136,21 @@ fn declared_set(field: &str, repetition: u8) -> Declared {
     first
 }
 
-fn strict<'b>(bytes: &'b [u8], encoding: &'static Encoding) -> Option<Text<'b>> {
+fn strict<'b>(bytes: &'b [u8], encoding: &'static Encoding, by: &'static str) -> Option<Text<'b>> {
     let text = encoding.decode_without_bom_handling_and_without_replacement(bytes)?;
-    Some(Text { text, encoding, guessed: false })
+    Some(Text { text, encoding, guessed: false, by })
+}
+
+const fn guessed<'b>(text: Cow<'b, str>, encoding: &'static Encoding) -> Text<'b> {
+    Text { text, encoding, guessed: true, by: "guessed from the bytes" }
 }
 
 fn guess(bytes: &[u8]) -> Text<'_> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => Text { text: Cow::Borrowed(text), encoding: UTF_8, guessed: true },
+        Ok(text) => guessed(Cow::Borrowed(text), UTF_8),
         Err(_) => {
             let (text, _) = WINDOWS_1252.decode_without_bom_handling(bytes);
-            Text { text, encoding: WINDOWS_1252, guessed: true }
+            guessed(text, WINDOWS_1252)
         }
     }
 }

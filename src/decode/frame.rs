@@ -14,6 +14,8 @@ pub(super) struct Message<'p> {
     pub(super) bytes: &'p [u8],
     /// Bytes that belong to no message stood before it.
     pub(super) after_garbage: bool,
+    /// It stood in an MLLP block.
+    pub(super) framed: bool,
     /// An MLLP block was begun and neither it nor the last segment was ended: part is missing.
     pub(super) cut: bool,
 }
@@ -133,6 +135,7 @@ impl Splitter<'_> {
         self.messages.push(Message {
             bytes,
             after_garbage: std::mem::take(&mut self.garbage),
+            framed: open.framed,
             cut,
         });
     }

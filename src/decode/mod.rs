@@ -24,17 +24,22 @@ mod gzip;
 mod hl7;
 mod markup;
 mod pointer;
+mod profile;
 mod section_code;
 mod shape;
 mod status;
 mod time;
+mod trace;
 mod xml;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use self::attachment::Pdfs;
 pub use self::attachment::{PdfText, ReadPdf};
 pub use self::avro::{AvroInput, SchemaError, WriterSchemas};
+pub use self::profile::{FieldPath, OrderStatus, SourceProfile, SourceProfiles, TextSegments};
+pub use self::trace::{FieldUse, Piece, Reading, Trace};
 use crate::report::{Report, Skip, TextBlock, Warning};
 
 /// How deep payloads may be wrapped in each other (envelope, base64, envelope, message).
@@ -63,6 +68,8 @@ pub struct DecodeOptions {
     pub max_payload_bytes: usize,
     /// Most outcomes from one record; what is beyond becomes one rejection.
     pub max_reports_per_record: usize,
+    /// What is special about the messages of single senders.
+    pub profiles: SourceProfiles,
 }
 
 impl Default for DecodeOptions {
@@ -76,6 +83,7 @@ impl Default for DecodeOptions {
             pdf: None,
             max_payload_bytes: 32 * 1024 * 1024,
             max_reports_per_record: 1000,
+            profiles: SourceProfiles::default(),
         }
     }
 }
@@ -174,7 +182,22 @@ impl RejectionClass {
 
 /// Reads one payload. Never empty, never panics; the same bytes and options give the same result.
 pub fn decode(payload: &[u8], options: &DecodeOptions) -> Vec<Decoded> {
+    read(payload, options, Outcomes::new(options)).0
+}
+
+/// Reads one payload as [`decode`] does, and says how it was read.
+pub fn decode_traced(payload: &[u8], options: &DecodeOptions) -> (Vec<Decoded>, Trace) {
     let mut outcomes = Outcomes::new(options);
+    outcomes.trace = Some(Box::default());
+    let (decoded, trace) = read(payload, options, outcomes);
+    (decoded, trace.map(|trace| trace.written).unwrap_or_default())
+}
+
+fn read(
+    payload: &[u8],
+    options: &DecodeOptions,
+    mut outcomes: Outcomes,
+) -> (Vec<Decoded>, Option<Box<Tracing>>) {
     if payload.len() > options.max_payload_bytes {
         outcomes.reject(RejectionClass::Oversize, "payload");
     } else {
@@ -193,7 +216,10 @@ fn decode_nested(payload: &[u8], options: &DecodeOptions, depth: u8, outcomes: &
         && avro::schema_id(payload).is_some()
     {
         match avro::open(payload, input) {
-            Ok(bytes) => return decode_nested(&bytes, options, depth + 1, outcomes),
+            Ok(bytes) => {
+                outcomes.layer("avro");
+                return decode_nested(&bytes, options, depth + 1, outcomes);
+            }
             // Not Avro after all, or with a schema nobody knows: perhaps it is something else.
             Err(RejectionClass::UnknownFormat) => {}
             Err(class) => return outcomes.reject(class, "avro"),
@@ -201,19 +227,41 @@ fn decode_nested(payload: &[u8], options: &DecodeOptions, depth: u8, outcomes: &
     }
     match detect::detect(payload) {
         detect::Detected::Empty => outcomes.reject(RejectionClass::Empty, "payload"),
-        detect::Detected::Hl7(bytes) => hl7::decode(&bytes, options, outcomes),
-        detect::Detected::Json(bytes) => fhir::decode(&bytes, options, depth, outcomes),
-        detect::Detected::Wrapped(bytes) => decode_nested(&bytes, options, depth + 1, outcomes),
+        detect::Detected::Hl7(bytes) => {
+            note_widened(matches!(bytes, Cow::Owned(_)), outcomes);
+            hl7::decode(&bytes, options, outcomes);
+        }
+        detect::Detected::Json(bytes) => {
+            note_widened(matches!(bytes, Cow::Owned(_)), outcomes);
+            fhir::decode(&bytes, options, depth, outcomes);
+        }
+        detect::Detected::Wrapped(bytes) => {
+            outcomes.layer("base64");
+            decode_nested(&bytes, options, depth + 1, outcomes);
+        }
         detect::Detected::Gzip(bytes) => match gzip::open(&bytes, options.max_payload_bytes) {
-            Ok(bytes) => decode_nested(&bytes, options, depth + 1, outcomes),
+            Ok(bytes) => {
+                outcomes.layer("gzip");
+                decode_nested(&bytes, options, depth + 1, outcomes);
+            }
             Err(class) => outcomes.reject(class, "gzip"),
         },
         detect::Detected::Xml(bytes) => match xml::to_er7(&bytes) {
-            Ok(er7) => hl7::decode(er7.as_bytes(), options, outcomes),
+            Ok(er7) => {
+                outcomes.layer("hl7_v2_xml");
+                hl7::decode(er7.as_bytes(), options, outcomes);
+            }
             Err(Rejection { class, location }) => outcomes.reject(class, location),
         },
         detect::Detected::ResourceName => outcomes.skip(Skip::NeedsFetch),
         detect::Detected::Unknown => outcomes.reject(RejectionClass::UnknownFormat, "payload"),
+    }
+}
+
+/// Detection owns the bytes only where it undid a wide encoding.
+fn note_widened(owned: bool, outcomes: &mut Outcomes) {
+    if owned {
+        outcomes.layer("utf_16");
     }
 }
 
@@ -222,20 +270,72 @@ struct Outcomes {
     decoded: Vec<Decoded>,
     limit: usize,
     overflow: bool,
+    /// Only when somebody asked how.
+    trace: Option<Box<Tracing>>,
     pdfs: Pdfs,
+}
+
+/// A trace in the making.
+#[derive(Default)]
+struct Tracing {
+    written: Trace,
+    /// What holds for every outcome of the message at hand.
+    message: Reading,
+    /// What holds for the next outcome; [`Tracing::message`] when nobody said.
+    next: Option<Reading>,
 }
 
 impl Outcomes {
     fn new(options: &DecodeOptions) -> Self {
-        let pdfs = Pdfs::new(options.pdf.clone());
-        Self { decoded: Vec::new(), limit: options.max_reports_per_record, overflow: false, pdfs }
+        Self {
+            decoded: Vec::new(),
+            limit: options.max_reports_per_record,
+            overflow: false,
+            trace: None,
+            pdfs: Pdfs::new(options.pdf.clone()),
+        }
     }
 
     fn push(&mut self, outcome: Decoded) {
-        if self.decoded.len() < self.limit {
+        let room = self.decoded.len() < self.limit;
+        if let Some(trace) = &mut self.trace {
+            let reading = trace.next.take().unwrap_or_else(|| trace.message.clone());
+            if room {
+                trace.written.readings.push(reading);
+            }
+        }
+        if room {
             self.decoded.push(outcome);
         } else {
             self.overflow = true;
+        }
+    }
+
+    /// Whether somebody asked how the payload is read.
+    const fn is_traced(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    /// Notes what was taken off around the message.
+    fn layer(&mut self, name: &'static str) {
+        if let Some(trace) = &mut self.trace {
+            trace.written.layers.push(name);
+        }
+    }
+
+    /// Notes what holds for all outcomes of the message that is read from now on.
+    fn trace_message(&mut self, note: impl FnOnce(&mut Reading)) {
+        if let Some(trace) = &mut self.trace {
+            note(&mut trace.message);
+        }
+    }
+
+    /// Notes what holds for the next outcome, besides what holds for the message.
+    fn trace_next(&mut self, note: impl FnOnce(&mut Reading)) {
+        if let Some(trace) = &mut self.trace {
+            let mut reading = trace.next.take().unwrap_or_else(|| trace.message.clone());
+            note(&mut reading);
+            trace.next = Some(reading);
         }
     }
 
@@ -259,17 +359,15 @@ impl Outcomes {
         self.decoded.len()
     }
 
-    fn finish(mut self) -> Vec<Decoded> {
+    fn finish(mut self) -> (Vec<Decoded>, Option<Box<Tracing>>) {
+        // One more than the limit: the rejection that stands for the rest.
+        self.limit += 1;
         if self.overflow {
-            self.decoded.push(Decoded::Rejected(Rejection::new(
-                RejectionClass::Oversize,
-                format!("report[{}]", self.limit + 1),
-            )));
+            self.reject(RejectionClass::Oversize, format!("report[{}]", self.limit));
         } else if self.decoded.is_empty() {
-            self.decoded
-                .push(Decoded::Rejected(Rejection::new(RejectionClass::UnknownFormat, "payload")));
+            self.reject(RejectionClass::UnknownFormat, "payload");
         }
-        self.decoded
+        (self.decoded, self.trace)
     }
 }
 

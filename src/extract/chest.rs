@@ -1,12 +1,15 @@
 //! Is this a chest radiograph? By procedure codes, then by the words of the procedure, then by the
 //! words the report begins with.
 
+use serde::Serialize;
+
 use super::ExtractPolicy;
 use super::chest_codes::{self, CodeClass};
 use crate::report::Procedure;
 
 /// What kind of exam a report is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProcedureClass {
     /// A radiograph of the chest.
     ChestRadiograph,
@@ -38,6 +41,42 @@ struct Words {
     others: usize,
 }
 
+/// What decided whether an exam is a chest radiograph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChestReason {
+    /// The configuration excludes the procedure code.
+    ConfiguredExclusion,
+    /// A procedure code is in a list of chest radiographs.
+    ChestCode,
+    /// The same, and its text names another part of the body besides.
+    ChestCodeMixedText,
+    /// The same, and another code, its text, the service section or the report's title says otherwise.
+    ChestCodeContradicted,
+    /// A procedure code covers the chest and something else.
+    MixedCode,
+    /// A procedure code is in a list of other exams.
+    OtherCode,
+    /// The procedure's text names another modality or a procedure.
+    OtherWords,
+    /// The service section (OBR-24, category) is another modality's.
+    ServiceSection,
+    /// The procedure's text names the chest and another part of the body.
+    MixedWords,
+    /// The procedure's text names a radiograph of the chest.
+    ChestWords,
+    /// The same, and the report's title says otherwise.
+    ChestWordsContradicted,
+    /// The procedure's text names another part of the body.
+    OtherBodyPart,
+    /// The procedure says nothing; the report's first words name the exam.
+    ReportTitle,
+    /// The procedure names the chest, and nothing says otherwise.
+    ChestAlone,
+    /// Nothing says what it is.
+    Nothing,
+}
+
 /// Codes first: a code in an exclusion list and none in a chest list is another exam; a
 /// chest code with a contradicting text is a conflict; then text.
 pub(super) fn classify(
@@ -45,12 +84,21 @@ pub(super) fn classify(
     header: &str,
     policy: &ExtractPolicy,
 ) -> ProcedureClass {
+    decide(procedure, header, policy).0
+}
+
+/// The class, and what decided it.
+pub(super) fn decide(
+    procedure: &Procedure,
+    header: &str,
+    policy: &ExtractPolicy,
+) -> (ProcedureClass, ChestReason) {
     let codes = || procedure.codings.iter();
     let listed = |list: &[String]| {
         codes().any(|c| list.iter().any(|own| own.trim().eq_ignore_ascii_case(c.code.trim())))
     };
     if listed(&policy.excluded_codes) {
-        return ProcedureClass::Other;
+        return (ProcedureClass::Other, ChestReason::ConfiguredExclusion);
     }
     let (mut chest, mut mixed, mut other) = (listed(&policy.chest_codes), false, false);
     for coding in codes() {
@@ -92,7 +140,7 @@ pub(super) fn classify(
     let section_radiography = matches!(section, "RAD" | "RX" | "CR" | "DX" | "XR" | "DR" | "IMG");
     let head = Words::of(header);
     if mixed {
-        return ProcedureClass::Mixed;
+        return (ProcedureClass::Mixed, ChestReason::MixedCode);
     }
     if chest {
         let contradicted = other
@@ -101,43 +149,58 @@ pub(super) fn classify(
             || (words.elsewhere && !words.chest)
             || head.contradicts_chest();
         return match contradicted {
-            true => ProcedureClass::Conflict,
-            false if words.chest && words.mixed => ProcedureClass::Mixed,
-            false => ProcedureClass::ChestRadiograph,
+            true => (ProcedureClass::Conflict, ChestReason::ChestCodeContradicted),
+            false if words.chest && words.mixed => {
+                (ProcedureClass::Mixed, ChestReason::ChestCodeMixedText)
+            }
+            false => (ProcedureClass::ChestRadiograph, ChestReason::ChestCode),
         };
     }
     if other || words.excluded || section_excludes {
-        return ProcedureClass::Other;
+        let reason = if other {
+            ChestReason::OtherCode
+        } else if words.excluded {
+            ChestReason::OtherWords
+        } else {
+            ChestReason::ServiceSection
+        };
+        return (ProcedureClass::Other, reason);
     }
     if words.chest && words.mixed {
-        return ProcedureClass::Mixed;
+        return (ProcedureClass::Mixed, ChestReason::MixedWords);
     }
     let by_words = words.chest_radiograph
         || (words.chest && (words.radiography || section_radiography || words.others == 0));
     if by_words {
         return if head.contradicts_chest() {
-            ProcedureClass::Conflict
+            (ProcedureClass::Conflict, ChestReason::ChestWordsContradicted)
         } else {
-            ProcedureClass::ChestRadiograph
+            (ProcedureClass::ChestRadiograph, ChestReason::ChestWords)
         };
     }
     if words.elsewhere || words.mixed {
-        return ProcedureClass::Other;
+        return (ProcedureClass::Other, ChestReason::OtherBodyPart);
     }
     by_header(head, words)
 }
 
 /// The report's own words, where the procedure's say nothing.
-fn by_header(head: Words, procedure: Words) -> ProcedureClass {
+fn by_header(head: Words, procedure: Words) -> (ProcedureClass, ChestReason) {
     let chest = head.chest_radiograph || (head.chest && head.radiography);
     if chest && !head.excluded {
-        return if head.mixed { ProcedureClass::Mixed } else { ProcedureClass::ChestRadiograph };
+        let class =
+            if head.mixed { ProcedureClass::Mixed } else { ProcedureClass::ChestRadiograph };
+        return (class, ChestReason::ReportTitle);
     }
     let elsewhere = head.elsewhere && !head.chest && head.radiography;
     if (head.excluded && !head.radiography) || elsewhere {
-        return ProcedureClass::Other;
+        return (ProcedureClass::Other, ChestReason::ReportTitle);
     }
-    if procedure.chest { ProcedureClass::ChestRadiograph } else { ProcedureClass::Unknown }
+    if procedure.chest {
+        (ProcedureClass::ChestRadiograph, ChestReason::ChestAlone)
+    } else {
+        (ProcedureClass::Unknown, ChestReason::Nothing)
+    }
 }
 
 /// Whether a procedure is plainly another exam, under the default policy.

@@ -107,7 +107,7 @@ impl Split<'_> {
         let Some(section) = last else { return };
         let text = match section.lines.iter().position(|line| line.is_empty()) {
             Some(gap) => {
-                let rest = Section { kind: Body, lines: section.lines.split_off(gap) };
+                let rest = Section { lines: section.lines.split_off(gap), ..Section::new(Body) };
                 let text = rest.text();
                 if is_prose(&text) { text } else { String::new() }
             }
@@ -122,7 +122,7 @@ impl Split<'_> {
         if !text.is_empty() {
             let kind = if labelled { Findings } else { Body };
             let lines = text.lines().map(|line| Cow::Owned(line.to_owned())).collect();
-            self.sections.insert(end, Section { kind, lines });
+            self.sections.insert(end, Section { lines, ..Section::new(kind) });
         }
     }
 }
@@ -168,7 +168,7 @@ pub fn text_from_sections(findings: &str, impression: &str) -> Option<ReportText
         {
             *first = Cow::Owned(after.trim().to_owned());
         }
-        let text = Section { kind, lines }.text();
+        let text = Section { lines, ..Section::new(kind) }.text();
         if !text.is_empty() && !is_placeholder(&text) {
             sections.push(LabelledSection { kind, text: Phi::new(text) });
         }

@@ -17,12 +17,17 @@ mod sections;
 mod tidy;
 mod titles;
 
-pub use self::chest::ProcedureClass;
+use serde::Serialize;
+
+pub use self::chest::{ChestReason, ProcedureClass};
 pub(crate) use self::chest::{is_plainly_other, names_chest_radiograph};
 pub use self::choose::{text_from_plain, text_from_sections};
 pub(crate) use self::headings::section_of_title;
 pub(crate) use self::placeholder::is_placeholder;
-use crate::report::{Report, ReportStatus, ReportText, SectionKind, Skip, TextBlock, Warning};
+pub use self::sections::Origin;
+use crate::report::{
+    Intent, Report, ReportStatus, ReportText, SectionKind, Skip, TextBlock, Warning,
+};
 
 /// What counts as a report to label.
 #[derive(Clone, Debug)]
@@ -63,25 +68,89 @@ pub enum Extracted {
 /// Sections, is-it-a-chest-radiograph, placeholders, language. May add warnings to the report, and
 /// marks a report that is only an addendum as appended.
 ///
-/// For reports to label. A report to retract or promote has no text: ask [`classify`] whether it
-/// concerns a chest radiograph.
+/// For reports to label. A report to retract or promote has no text: see [`settle`].
 pub fn extract(report: &mut Report, policy: &ExtractPolicy) -> Extracted {
+    extract_with(report, policy, None)
+}
+
+/// What becomes of a report, whatever it asks for: `None` for one to promote or retract that may
+/// concern a chest radiograph. Of another exam nothing was published, so nothing changes of it.
+pub fn settle(
+    report: &mut Report,
+    policy: &ExtractPolicy,
+    trace: Option<&mut ExtractTrace>,
+) -> Option<Extracted> {
+    match report.intent {
+        Intent::Label => Some(extract_with(report, policy, trace)),
+        Intent::Promote | Intent::Retract => {
+            let decided = chest::decide(&report.procedure, "", policy);
+            if let Some(trace) = trace {
+                trace.exam = Some(decided);
+            }
+            (decided.0 == ProcedureClass::Other).then_some(Extracted::Skipped(Skip::NotChest))
+        }
+    }
+}
+
+/// How a report was taken apart. Holds kinds and counts, no text.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ExtractTrace {
+    /// What kind of exam it is, and what decided that.
+    pub exam: Option<(ProcedureClass, ChestReason)>,
+    /// Every section, in physical order.
+    pub sections: Vec<SectionTrace>,
+}
+
+/// One section of a report.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SectionTrace {
+    /// Its kind.
+    pub kind: SectionKind,
+    /// What says that it begins.
+    pub origin: Origin,
+    /// Characters of its text.
+    pub chars: usize,
+}
+
+impl ExtractTrace {
+    fn of(split: &sections::Split<'_>, exam: (ProcedureClass, ChestReason)) -> Self {
+        let sections = split.sections.iter().filter(|section| !section.is_blank());
+        let sections = sections.map(|section| SectionTrace {
+            kind: section.kind,
+            origin: section.origin,
+            chars: section.text().chars().count(),
+        });
+        Self { exam: Some(exam), sections: sections.collect() }
+    }
+}
+
+fn extract_with(
+    report: &mut Report,
+    policy: &ExtractPolicy,
+    trace: Option<&mut ExtractTrace>,
+) -> Extracted {
     // What is extracted is borrowed from the blocks until it is joined, while the report is written to.
     let blocks = std::mem::take(&mut report.blocks);
-    let extracted = extract_from(&blocks, report, policy);
+    let extracted = extract_from(&blocks, report, policy, trace);
     report.blocks = blocks;
     extracted
 }
 
-fn extract_from(blocks: &[TextBlock], report: &mut Report, policy: &ExtractPolicy) -> Extracted {
+fn extract_from(
+    blocks: &[TextBlock],
+    report: &mut Report,
+    policy: &ExtractPolicy,
+    trace: Option<&mut ExtractTrace>,
+) -> Extracted {
     let tidied = tidy::Tidied::of(blocks);
     let split = sections::split(&tidied);
     let header = split.header();
-    let (class, foreign) = {
-        let header_text = header.as_deref().unwrap_or_default();
-        let class = chest::classify(&report.procedure, header_text, policy);
-        (class, language::is_foreign(&split))
-    };
+    let header_text = header.as_deref().unwrap_or_default();
+    let (class, reason) = chest::decide(&report.procedure, header_text, policy);
+    let foreign = language::is_foreign(&split);
+    if let Some(trace) = trace {
+        *trace = ExtractTrace::of(&split, (class, reason));
+    }
     match class {
         ProcedureClass::ChestRadiograph => {}
         ProcedureClass::Conflict => report.warn(Warning::ProcedureConflict),
@@ -108,9 +177,4 @@ fn extract_from(blocks: &[TextBlock], report: &mut Report, policy: &ExtractPolic
         }
     }
     Extracted::Text(text)
-}
-
-/// What kind of exam a report is of, by its procedure alone.
-pub fn classify(report: &Report, policy: &ExtractPolicy) -> ProcedureClass {
-    chest::classify(&report.procedure, "", policy)
 }

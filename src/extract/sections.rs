@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
+
 use super::furniture::{Banner, banner, signature};
 use super::headings::{self, Heading};
 use super::tidy::{self, Tidied};
@@ -12,11 +14,24 @@ pub(super) struct Section<'t> {
     pub(super) kind: SectionKind,
     /// Tidied; an empty line is a paragraph break.
     pub(super) lines: Vec<Cow<'t, str>>,
+    pub(super) origin: Origin,
+}
+
+/// What says that a section begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The code of the text: an OBX-3, a LOINC code, the source profile.
+    Code,
+    /// A heading in the text.
+    Heading,
+    /// Nothing: text before the first heading, or without any.
+    Unheaded,
 }
 
 impl Section<'_> {
     pub(super) const fn new(kind: SectionKind) -> Self {
-        Self { kind, lines: Vec::new() }
+        Self { kind, lines: Vec::new(), origin: Origin::Unheaded }
     }
 
     pub(super) fn text(&self) -> String {
@@ -57,7 +72,8 @@ pub(super) fn split<'t>(report: &'t Tidied<'_>) -> Split<'t> {
     };
     for block in &report.blocks {
         splitter.discarding = false;
-        splitter.begin(block.section.unwrap_or(SectionKind::Body));
+        let origin = if block.section.is_some() { Origin::Code } else { Origin::Unheaded };
+        splitter.begin(block.section.unwrap_or(SectionKind::Body), origin);
         let fixed = block.section.is_some_and(is_context);
         for line in &block.lines {
             if fixed {
@@ -97,9 +113,9 @@ struct Splitter<'t> {
 }
 
 impl<'t> Splitter<'t> {
-    fn begin(&mut self, kind: SectionKind) {
+    fn begin(&mut self, kind: SectionKind, origin: Origin) {
         self.titled |= kind != SectionKind::Body;
-        self.split.sections.push(Section::new(kind));
+        self.split.sections.push(Section { origin, ..Section::new(kind) });
     }
 
     fn kind(&self) -> SectionKind {
@@ -127,12 +143,12 @@ impl<'t> Splitter<'t> {
         }
         match banner(line) {
             Some(Banner::Preliminary) => {
-                self.begin(SectionKind::Body);
+                self.begin(SectionKind::Body, Origin::Heading);
                 self.split.preliminary_from = Some(self.split.sections.len() - 1);
                 return;
             }
             Some(Banner::Final) => {
-                self.begin(SectionKind::Body);
+                self.begin(SectionKind::Body, Origin::Heading);
                 self.split.final_from = Some(self.split.sections.len() - 1);
                 return;
             }
@@ -146,14 +162,14 @@ impl<'t> Splitter<'t> {
             Some((Heading::Section(kind), after)) => {
                 self.discarding = false;
                 self.note_view(line, kind);
-                self.begin(kind);
+                self.begin(kind, Origin::Heading);
                 self.running(after, one_line);
             }
             Some((Heading::Anatomy, _)) => {
                 self.discarding = false;
                 use SectionKind::{Comparison, Exam, History, Indication, Technique};
                 if matches!(self.kind(), Exam | Indication | History | Technique | Comparison) {
-                    self.begin(SectionKind::Findings);
+                    self.begin(SectionKind::Findings, Origin::Heading);
                 }
                 self.running(line, one_line);
             }
@@ -189,7 +205,7 @@ impl<'t> Splitter<'t> {
             }
             self.keep(text.get(from..start).unwrap_or_default());
             self.discarding = false;
-            self.begin(kind);
+            self.begin(kind, Origin::Heading);
             from = end;
         }
         self.keep(text.get(from..).unwrap_or_default());

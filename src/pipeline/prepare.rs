@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::broker::Record;
 use crate::decode::{DecodeOptions, Decoded, Rejection, decode};
-use crate::extract::{ExtractPolicy, Extracted, ProcedureClass, classify, extract};
+use crate::extract::{ExtractPolicy, Extracted, settle};
 use crate::publish::{Publisher, Source};
 use crate::report::{Intent, Report, ReportText, Skip};
 use crate::student::Encoding;
@@ -136,16 +136,7 @@ impl Preparer {
                 .into_iter()
                 .map(|decoded| match decoded {
                     Decoded::Report(mut report) => {
-                        let extracted = match report.intent {
-                            Intent::Label => Some(extract(&mut report, &self.extract)),
-                            // Nothing was published of another exam, so nothing changes of it.
-                            Intent::Promote | Intent::Retract
-                                if classify(&report, &self.extract) == ProcedureClass::Other =>
-                            {
-                                Some(Extracted::Skipped(Skip::NotChest))
-                            }
-                            Intent::Promote | Intent::Retract => None,
-                        };
+                        let extracted = settle(&mut report, &self.extract, None);
                         Read::Report(report, extracted)
                     }
                     Decoded::Skipped(skip) => Read::Skipped(skip),

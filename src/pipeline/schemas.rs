@@ -65,6 +65,15 @@ impl SchemaLookup {
         }
     }
 
+    /// Asks once for the schema of `payload`, if it is not known; does not wait for a registry that
+    /// does not answer.
+    ///
+    /// # Errors
+    /// The registry does not answer.
+    pub fn ask_once(&self, payload: &[u8]) -> Result<(), RegistryError> {
+        self.schemas.unknown(payload).map_or(Ok(()), |id| self.ask(payload, id))
+    }
+
     fn ask(&self, payload: &[u8], id: u32) -> Result<(), RegistryError> {
         let runtime = self.runtime.lock();
         if self.schemas.unknown(payload).is_none() {

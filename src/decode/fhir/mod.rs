@@ -10,7 +10,9 @@ use self::index::Index;
 use self::model::{Kind, Resource};
 use super::attachment::Pdfs;
 use super::shape::{self, Field, List, TOO_MANY};
-use super::{DecodeOptions, Outcomes, RejectionClass, charset, decode_nested, envelope, note};
+use super::{
+    DecodeOptions, Outcomes, Reading, RejectionClass, charset, decode_nested, envelope, note,
+};
 use crate::report::{Skip, Warning};
 
 /// What holds for every report of one payload or bundle.
@@ -49,6 +51,15 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions, depth: u8, outcomes:
         note(&mut context.warnings, Warning::CharsetGuessed);
     }
     context.charset = text.name();
+    outcomes.trace_message(|reading| {
+        *reading = Reading {
+            format: "json",
+            framing: "none",
+            charset: text.name(),
+            charset_by: if text.guessed { text.by } else { "JSON is UTF-8" },
+            ..Reading::default()
+        };
+    });
     let text = &*text.text;
     let mut rest = text;
     let mut line = 0;
@@ -157,6 +168,7 @@ fn read(
     {
         match envelope::open(json, context.options.envelope_pointer.as_deref()) {
             envelope::Opened::Payload(bytes) => {
+                outcomes.layer("json_envelope");
                 decode_nested(&bytes, context.options, context.depth + 1, outcomes);
             }
             envelope::Opened::ResourceName => outcomes.skip(Skip::NeedsFetch),
@@ -164,6 +176,7 @@ fn read(
         }
         return;
     }
+    outcomes.trace_message(|reading| reading.format = "fhir_json");
     for (position, resource) in resources.iter().enumerate() {
         let path = if array { format!("{root}[{position}]") } else { root.to_owned() };
         let index = Index::default();

@@ -1,12 +1,13 @@
 //! The text of a FHIR report: the first source that says enough.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::index::{Holder, Index};
-use super::model::{Attachment, Resource, Section};
+use super::model::{Attachment, CodeableConcept, Resource, Section};
 use crate::decode::attachment::{self, Document, Pdfs};
 use crate::decode::shape::{Field, List};
-use crate::decode::{markup, section_code};
+use crate::decode::{Piece, SourceProfile, markup, section_code};
 use crate::extract::is_placeholder;
 use crate::report::{Phi, SectionKind, TextBlock};
 
@@ -23,96 +24,160 @@ pub(super) struct Narrative {
     pub(super) of_pdf: bool,
     /// Text is somewhere else: a URL, or a reference to a resource that did not come along.
     pub(super) elsewhere: bool,
+    /// The sources that said something, used or not; only when somebody asked.
+    pub(super) pieces: Vec<Piece>,
 }
 
-/// Reads a DiagnosticReport. Order: attached text, attached HTML or RTF, result Observations,
-/// `conclusion`, the sections of a Composition in the same bundle, the narrative.
-pub(super) fn of_report<'r>(
-    report: &'r Resource,
-    composition: Option<&'r Resource>,
-    index: &Index<'r>,
-    pdfs: &Pdfs,
-) -> Narrative {
-    let mut narrative = Narrative::default();
-    let plain = |attachment: &Attachment| attachment.content_type.text().starts_with("text/plain");
-    let forms = report.presented_form.items();
-    let holder = Holder::of(report);
-    let mut sources = Vec::new();
-    for wanted in [true, false] {
-        let chosen = forms.iter().map(|f| &**f).filter(|form| plain(form) == wanted);
-        sources.push(attachments(chosen, &holder, index, &mut narrative, None));
-    }
-    let mut results = Observations::new(index);
-    for reference in report.result.items() {
-        match index.resolve(&holder, reference) {
-            Some(observation) => results.read(observation, 0),
-            None => narrative.elsewhere |= !reference.reference.text().is_empty(),
+/// Reads the text of resources.
+pub(super) struct Reader<'c, 'r> {
+    pub(super) index: &'c Index<'r>,
+    /// Reads attached PDF documents.
+    pub(super) pdfs: &'c Pdfs,
+    /// What is special about the sender.
+    pub(super) profile: Option<&'c SourceProfile>,
+    /// Somebody asked how it is read.
+    pub(super) traced: bool,
+}
+
+impl<'r> Reader<'_, 'r> {
+    /// Reads a DiagnosticReport. Order: attached text, attached HTML or RTF, result Observations,
+    /// `conclusion`, the sections of a Composition in the same bundle, the narrative.
+    pub(super) fn of_report(
+        &self,
+        report: &'r Resource,
+        composition: Option<&'r Resource>,
+    ) -> Narrative {
+        let mut narrative = Narrative::default();
+        let plain =
+            |attachment: &Attachment| attachment.content_type.text().starts_with("text/plain");
+        let forms = || report.presented_form.items().iter().map(|form| &**form);
+        let holder = Holder::of(report);
+        let mut sources = Vec::with_capacity(SOURCES.len());
+        for wanted in [true, false] {
+            let chosen = forms().filter(|form| plain(form) == wanted);
+            sources.push(attachments(chosen, &holder, self.index, &mut narrative, None));
         }
-    }
-    if report.result.items().is_empty() {
-        // Contained Observations that nobody refers to are still the report's.
-        for contained in report.contained.items().iter().filter(|r| r.is("Observation")) {
-            results.read(contained, 0);
+        let mut results = Observations::new(self);
+        for reference in report.result.items() {
+            match self.index.resolve(&holder, reference) {
+                Some(observation) => results.read(observation, 0),
+                None => narrative.elsewhere |= !reference.reference.text().is_empty(),
+            }
         }
-    }
-    sources.push(results.blocks);
-    let conclusion = unescaped(report.conclusion.text());
-    sources.push(block(Some(SectionKind::Impression), &conclusion).into_iter().collect());
-    if let Some(composition) = composition {
+        if report.result.items().is_empty() {
+            // Contained Observations that nobody refers to are still the report's.
+            for contained in report.contained.items().iter().filter(|r| r.is("Observation")) {
+                results.read(contained, 0);
+            }
+        }
+        sources.push(results.blocks);
+        let conclusion = unescaped(report.conclusion.text());
+        sources.push(block(Some(SectionKind::Impression), &conclusion).into_iter().collect());
         let mut sections = Vec::new();
-        section_blocks(&composition.section, 0, &mut sections);
+        if let Some(composition) = composition {
+            section_blocks(&composition.section, self.profile, 0, &mut sections);
+        }
         sources.push(sections);
+        sources.push(narrative_block(report));
+        let chosen = choose(&sources);
+        if self.traced {
+            narrative.pieces = all_pieces(&sources, chosen);
+        }
+        narrative.blocks = chosen.and_then(|at| sources.into_iter().nth(at)).unwrap_or_default();
+        let says = |block: &TextBlock| !is_placeholder(block.text.expose());
+        if !narrative.blocks.iter().any(says) && narrative.unread {
+            // Nothing but documents: a PDF, where it can be read, is better than no text.
+            narrative.unread = false;
+            let pdfs = Some(self.pdfs);
+            narrative.blocks = attachments(forms(), &holder, self.index, &mut narrative, pdfs);
+            narrative.pieces = self.pieces("presentedForm (document)", &narrative.blocks);
+        }
+        add_conclusion(&mut narrative, &conclusion);
+        narrative
     }
-    sources.push(narrative_block(report));
-    narrative.blocks = choose(sources);
-    let says = |block: &TextBlock| !is_placeholder(block.text.expose());
-    if !narrative.blocks.iter().any(says) && narrative.unread {
-        // Nothing but documents: a PDF, where it can be read, is better than no text.
-        narrative.unread = false;
-        let forms = forms.iter().map(|form| &**form);
-        narrative.blocks = attachments(forms, &holder, index, &mut narrative, Some(pdfs));
+
+    /// Reads a Composition's sections.
+    pub(super) fn of_composition(&self, composition: &Resource) -> Narrative {
+        let mut blocks = Vec::new();
+        section_blocks(&composition.section, self.profile, 0, &mut blocks);
+        let mut place = "section";
+        if blocks.is_empty() {
+            place = "text.div";
+            blocks = narrative_block(composition);
+        }
+        Narrative { pieces: self.pieces(place, &blocks), blocks, ..Narrative::default() }
     }
-    add_conclusion(&mut narrative.blocks, &conclusion);
-    narrative
-}
 
-/// Reads a Composition's sections.
-pub(super) fn of_composition(composition: &Resource) -> Narrative {
-    let mut blocks = Vec::new();
-    section_blocks(&composition.section, 0, &mut blocks);
-    if blocks.is_empty() {
-        blocks = narrative_block(composition);
+    /// Reads a DocumentReference's attachments.
+    pub(super) fn of_document(&self, document: &'r Resource) -> Narrative {
+        let mut narrative = Narrative::default();
+        let contents = document.content.items().iter();
+        let forms = contents.filter_map(|c| c.attachment.as_ref()).map(|a| &**a);
+        let (holder, pdfs) = (Holder::of(document), Some(self.pdfs));
+        narrative.blocks = attachments(forms, &holder, self.index, &mut narrative, pdfs);
+        narrative.pieces = self.pieces("content.attachment", &narrative.blocks);
+        narrative
     }
-    Narrative { blocks, ..Narrative::default() }
+
+    /// Reads an Observation that stands alone.
+    pub(super) fn of_observation(&self, observation: &'r Resource) -> Narrative {
+        let mut observations = Observations::new(self);
+        observations.read(observation, 0);
+        let blocks = observations.blocks;
+        let pieces = self.pieces("valueString, note, component and hasMember", &blocks);
+        Narrative { pieces, blocks, ..Narrative::default() }
+    }
+
+    /// The only source of a resource, when somebody asked.
+    fn pieces(&self, place: &'static str, blocks: &[TextBlock]) -> Vec<Piece> {
+        if self.traced { vec![piece(place, blocks)] } else { Vec::new() }
+    }
 }
 
-/// Reads a DocumentReference's attachments.
-pub(super) fn of_document<'r>(document: &'r Resource, index: &Index<'r>, pdfs: &Pdfs) -> Narrative {
-    let mut narrative = Narrative::default();
-    let forms = document.content.items().iter().filter_map(|c| c.attachment.as_ref()).map(|a| &**a);
-    narrative.blocks = attachments(forms, &Holder::of(document), index, &mut narrative, Some(pdfs));
-    narrative
-}
+/// The sources of a DiagnosticReport, in the order they are asked.
+const SOURCES: [&str; 6] = [
+    "presentedForm (text/plain)",
+    "presentedForm (other)",
+    "result and contained Observations",
+    "conclusion",
+    "Composition.section",
+    "text.div",
+];
 
-/// Reads an Observation that stands alone.
-pub(super) fn of_observation<'r>(observation: &'r Resource, index: &Index<'r>) -> Narrative {
-    let mut observations = Observations::new(index);
-    observations.read(observation, 0);
-    Narrative { blocks: observations.blocks, ..Narrative::default() }
-}
-
-fn choose(sources: Vec<Vec<TextBlock>>) -> Vec<TextBlock> {
+/// The first source with enough text, else the first with any.
+fn choose(sources: &[Vec<TextBlock>]) -> Option<usize> {
     let length = |blocks: &[TextBlock]| -> usize {
         blocks.iter().map(|block| block.text.expose().trim().len()).sum()
     };
     let enough = sources.iter().position(|blocks| length(blocks) >= ENOUGH);
-    let chosen = enough.or_else(|| sources.iter().position(|blocks| length(blocks) > 0));
-    chosen.and_then(|at| sources.into_iter().nth(at)).unwrap_or_default()
+    enough.or_else(|| sources.iter().position(|blocks| length(blocks) > 0))
+}
+
+/// What each source had.
+fn all_pieces(sources: &[Vec<TextBlock>], chosen: Option<usize>) -> Vec<Piece> {
+    let all = SOURCES.iter().zip(sources).enumerate().filter(|(_, (_, blocks))| !blocks.is_empty());
+    all.map(|(position, (place, blocks))| {
+        let ignored = (chosen != Some(position)).then_some("another source is the report");
+        Piece { ignored, ..piece(place, blocks) }
+    })
+    .collect()
+}
+
+/// What a source had.
+fn piece(place: &'static str, blocks: &[TextBlock]) -> Piece {
+    Piece {
+        place: Cow::Borrowed(place),
+        section: blocks.first().and_then(|block| block.section),
+        by_profile: false,
+        chars: blocks.iter().map(|block| block.text.expose().chars().count()).sum(),
+        ignored: None,
+    }
 }
 
 /// The conclusion belongs to the report even where another source gave the body, unless that source
 /// says it already.
-fn add_conclusion(blocks: &mut Vec<TextBlock>, conclusion: &str) {
+fn add_conclusion(narrative: &mut Narrative, conclusion: &str) {
+    let Narrative { blocks, pieces, .. } = narrative;
     let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let wanted = squeezed(conclusion);
     if wanted.is_empty() {
@@ -123,6 +188,9 @@ fn add_conclusion(blocks: &mut Vec<TextBlock>, conclusion: &str) {
     });
     if !said {
         blocks.extend(block(Some(SectionKind::Impression), conclusion));
+        for piece in pieces.iter_mut().filter(|piece| piece.place == "conclusion") {
+            piece.ignored = None;
+        }
     }
 }
 
@@ -163,15 +231,15 @@ fn attachments<'a, 'r: 'a>(
 }
 
 /// The text of Observations, each read once: members may point in circles.
-struct Observations<'i, 'r> {
-    index: &'i Index<'r>,
+struct Observations<'c, 'r> {
+    reader: &'c Reader<'c, 'r>,
     seen: HashSet<*const Resource>,
     blocks: Vec<TextBlock>,
 }
 
-impl<'i, 'r> Observations<'i, 'r> {
-    fn new(index: &'i Index<'r>) -> Self {
-        Self { index, seen: HashSet::new(), blocks: Vec::new() }
+impl<'c, 'r> Observations<'c, 'r> {
+    fn new(reader: &'c Reader<'_, 'r>) -> Self {
+        Self { reader, seen: HashSet::new(), blocks: Vec::new() }
     }
 
     /// An Observation's text, its components' and its members', each under the section its code names.
@@ -182,7 +250,8 @@ impl<'i, 'r> Observations<'i, 'r> {
         {
             return;
         }
-        let section = section_of(observation);
+        let section =
+            observation.code.as_ref().and_then(|code| section_of(code, self.reader.profile));
         let mut text = unescaped(observation.value_string.text());
         if text.is_empty()
             && let Some(value) = observation.value_codeable_concept.as_ref()
@@ -201,15 +270,21 @@ impl<'i, 'r> Observations<'i, 'r> {
         }
         let holder = Holder::of(observation);
         for member in observation.has_member.items() {
-            if let Some(member) = self.index.resolve(&holder, member) {
+            if let Some(member) = self.reader.index.resolve(&holder, member) {
                 self.read(member, depth + 1);
             }
         }
     }
 }
 
-fn section_of(resource: &Resource) -> Option<SectionKind> {
-    let concept = resource.code.as_ref()?;
+/// The section a code names: to the source profile first, then by the codes everybody knows.
+fn section_of(concept: &CodeableConcept, profile: Option<&SourceProfile>) -> Option<SectionKind> {
+    if let Some(profile) = profile {
+        let codes = concept.coding.items().iter().flat_map(|c| [c.code.text(), c.display.text()]);
+        if let Some(section) = profile.section(codes.chain([concept.text.text()])) {
+            return section;
+        }
+    }
     let of_codings =
         concept.coding.items().iter().find_map(|coding| {
             section_code::section(coding.code.text(), "", coding.display.text())
@@ -217,23 +292,25 @@ fn section_of(resource: &Resource) -> Option<SectionKind> {
     of_codings.or_else(|| section_code::section("", "", concept.text.text()))
 }
 
-fn section_blocks(sections: &Field<List<Box<Section>>>, depth: u8, blocks: &mut Vec<TextBlock>) {
+fn section_blocks(
+    sections: &Field<List<Box<Section>>>,
+    profile: Option<&SourceProfile>,
+    depth: u8,
+    blocks: &mut Vec<TextBlock>,
+) {
     if depth > 4 {
         return;
     }
     for section in sections.items() {
-        let concept = section.code.as_ref();
-        let kind = concept
-            .and_then(|concept| {
-                concept.coding.items().iter().find_map(|coding| {
-                    section_code::section(coding.code.text(), "", coding.display.text())
-                })
-            })
+        let kind = section
+            .code
+            .as_ref()
+            .and_then(|concept| section_of(concept, profile))
             .or_else(|| section_code::section("", "", section.title.text()));
         if let Some(text) = section.text.as_ref() {
             blocks.extend(block(kind, &markup::from_html(text.div.text())));
         }
-        section_blocks(&section.section, depth + 1, blocks);
+        section_blocks(&section.section, profile, depth + 1, blocks);
     }
 }
 

@@ -1,11 +1,15 @@
 //! One FHIR resource that is a report → its outcome.
 
+use std::sync::Arc;
+
 use super::Context;
 use super::index::{Holder, Index};
 use super::model::{CodeableConcept, Identifier, Kind, Resource};
 use super::narrative::{self, Narrative};
 use crate::decode::status::{self, Status};
-use crate::decode::{Outcomes, RejectionClass, has_too_many_lines, note, section_code, time};
+use crate::decode::{
+    FieldUse, Outcomes, RejectionClass, SourceProfile, has_too_many_lines, note, section_code, time,
+};
 use crate::report::{
     Coding, Intent, Phi, Procedure, Report, ReportKey, ReportStatus, ReportVersion, Skip, Warning,
 };
@@ -24,6 +28,12 @@ pub(super) fn read<'r>(
     context: &Context<'_>,
     outcomes: &mut Outcomes,
 ) {
+    let profile = profile(resource, context);
+    outcomes.trace_next(|reading| {
+        reading.place = path.to_owned();
+        reading.message_type = resource.resource_type.text().to_owned();
+        reading.profile = profile.map(|profile| profile.name.to_string());
+    });
     if let Some(field) = malformed(resource) {
         return outcomes.reject(RejectionClass::WrongType, format!("{path}.{field}"));
     }
@@ -43,6 +53,7 @@ pub(super) fn read<'r>(
     if drafted(resource) || composition.is_some_and(drafted) {
         note(&mut warnings, Warning::AiDrafted);
     }
+    let is_document = resource.is("DocumentReference");
     let status_code = match resource.resource_type.text() {
         // DocumentReference.status is the reference's; docStatus is the document's.
         "DocumentReference" if resource.status.text() != "entered-in-error" => {
@@ -51,12 +62,15 @@ pub(super) fn read<'r>(
         _ => resource.status.text(),
     };
     let given = status::of_fhir(status_code);
-    let narrative = match resource.resource_type.text() {
-        "DiagnosticReport" => narrative::of_report(resource, composition, index, &context.pdfs),
-        "Composition" => narrative::of_composition(resource),
-        "DocumentReference" => narrative::of_document(resource, index, &context.pdfs),
-        _ => narrative::of_observation(resource, index),
+    let reader =
+        narrative::Reader { index, pdfs: &context.pdfs, profile, traced: outcomes.is_traced() };
+    let mut narrative = match resource.resource_type.text() {
+        "DiagnosticReport" => reader.of_report(resource, composition),
+        "Composition" => reader.of_composition(resource),
+        "DocumentReference" => reader.of_document(resource),
+        _ => reader.of_observation(resource),
     };
+    outcomes.trace_next(|reading| reading.pieces = std::mem::take(&mut narrative.pieces));
     let status = match given {
         Some(Status::NoResult) if narrative.blocks.is_empty() => {
             return outcomes.skip(Skip::NoText);
@@ -71,7 +85,7 @@ pub(super) fn read<'r>(
             ReportStatus::Final
         }
     };
-    let Narrative { blocks, unread, of_pdf, elsewhere } = narrative;
+    let Narrative { blocks, unread, of_pdf, elsewhere, .. } = narrative;
     if has_too_many_lines(&blocks) {
         return outcomes.reject(RejectionClass::Oversize, path);
     }
@@ -87,13 +101,24 @@ pub(super) fn read<'r>(
         return outcomes.skip(Skip::NeedsFetch);
     }
     let sender = sender(resource, context);
-    let Some((key, accession_number)) = identity(resource, index, &sender, &mut warnings) else {
+    let found = identity(resource, index, profile, &sender, &mut warnings);
+    let Some(Identity { key, number, number_from, authority_from }) = found else {
         return outcomes.reject(RejectionClass::MissingIdentity, format!("{path}.identifier"));
     };
-    let version = version(resource, status, context, &mut warnings);
+    outcomes.trace_next(|reading| {
+        reading.fields = vec![
+            FieldUse::new("number", number_from),
+            FieldUse::new("authority", authority_from),
+            FieldUse::new("status", if is_document { "docStatus" } else { "status" }),
+            FieldUse::new("changed_at", "issued, date, meta.lastUpdated or effectiveDateTime"),
+        ];
+    });
+    let zone = profile.and_then(|profile| profile.time_zone.as_deref());
+    let zone = zone.unwrap_or(&context.options.time_zone);
+    let version = version(resource, status, context, zone, &mut warnings);
     outcomes.report(Report {
         key,
-        accession_number: Phi::new(accession_number),
+        accession_number: Phi::new(number),
         intent: if retract { Intent::Retract } else { Intent::Label },
         status,
         version,
@@ -102,6 +127,7 @@ pub(super) fn read<'r>(
         message_type: resource.resource_type.text().to_owned(),
         sending_application: sender,
         sending_facility: String::new(),
+        profile: profile.map(|profile| Arc::clone(&profile.name)),
         charset: context.charset,
         test_message: resource.is_labelled(TEST_DATA),
         warnings,
@@ -198,14 +224,34 @@ fn sender(resource: &Resource, context: &Context<'_>) -> String {
     if source.is_empty() { context.source.clone() } else { source.to_owned() }
 }
 
-/// Filler or accession number: the report's own, its order's, its study's; then, said so, any
+/// The profile of who made it: by `meta.source`, the message's source, or who issues its numbers.
+fn profile<'c>(resource: &Resource, context: &Context<'c>) -> Option<&'c SourceProfile> {
+    let profiles = &context.options.profiles;
+    if profiles.is_empty() {
+        return None;
+    }
+    let own = resource.meta.as_ref().map_or("", |meta| meta.source.text());
+    let issuers = resource.identifier.items().iter().map(|identifier| identifier.system.text());
+    profiles.of_fhir([own, &context.source].into_iter().chain(issuers))
+}
+
+/// Who a report is, and where that was read.
+struct Identity {
+    key: ReportKey,
+    number: String,
+    number_from: &'static str,
+    authority_from: &'static str,
+}
+
+/// Filler or accession number: that of the profile's system, the report's own, its order's, its study's; then, said so, any
 /// business identifier, and the resource id.
 fn identity(
     resource: &Resource,
     index: &Index<'_>,
+    profile: Option<&SourceProfile>,
     sender: &str,
     warnings: &mut Vec<Warning>,
-) -> Option<(ReportKey, String)> {
+) -> Option<Identity> {
     let own: Vec<&Identifier> = usable(resource.identifier.items().iter().map(|i| &**i));
     let mut related: Vec<&Identifier> = Vec::new();
     let holder = Holder::of(resource);
@@ -224,29 +270,43 @@ fn identity(
             .find(|i| i.kind.as_ref().is_some_and(|kind| kind.has_code(code)))
             .map(|i| parts(i))
     };
-    let filler = typed(&own, "FILL")
-        .or_else(|| typed(&own, "ACSN"))
-        .or_else(|| typed(&related, "FILL"))
-        .or_else(|| typed(&related, "ACSN"));
-    let (number, authority) = match filler {
+    let with = |from: &'static str| move |found: (String, String)| (found, from);
+    let system = profile.and_then(|profile| profile.fhir_accession_system.as_deref());
+    let named = system.and_then(|system| {
+        let mut all = own.iter().chain(&related);
+        all.find(|i| i.system.text().trim() == system).map(|i| parts(i))
+    });
+    let filler = named
+        .map(with("identifier of the profile's system"))
+        .or_else(|| typed(&own, "FILL").map(with("identifier, type FILL")))
+        .or_else(|| typed(&own, "ACSN").map(with("identifier, type ACSN")))
+        .or_else(|| typed(&related, "FILL").map(with("identifier of the order, type FILL")))
+        .or_else(|| typed(&related, "ACSN").map(with("identifier of order or study, type ACSN")));
+    let ((number, authority), number_from) = match filler {
         Some(found) => found,
         None => {
             note(warnings, Warning::FillerNumberMissing);
             own.iter()
                 .find(|i| !i.kind.as_ref().is_some_and(|kind| kind.has_code("PLAC")))
                 .or_else(|| own.first())
-                .map(|i| parts(i))
+                .map(|i| (parts(i), "identifier"))
                 .or_else(|| {
                     let id = resource.id.text().trim();
-                    (!id.is_empty()).then(|| (id.to_owned(), String::new()))
+                    (!id.is_empty()).then(|| ((id.to_owned(), String::new()), "id"))
                 })?
         }
     };
-    if authority.is_empty() {
-        note(warnings, Warning::AuthorityMissing);
-    }
-    let authority = if authority.is_empty() { sender.to_owned() } else { authority };
-    Some((ReportKey::new(&authority, &number), number))
+    let own = profile.and_then(|profile| profile.authority.clone());
+    let (authority, authority_from) = match own {
+        _ if !authority.is_empty() => (authority, "identifier.system or assigner"),
+        Some(own) => (own, "the profile"),
+        None => {
+            note(warnings, Warning::AuthorityMissing);
+            (sender.to_owned(), "meta.source or MessageHeader.source")
+        }
+    };
+    let key = ReportKey::new(&authority, &number);
+    Some(Identity { key, number, number_from, authority_from })
 }
 
 fn usable<'i>(identifiers: impl Iterator<Item = &'i Identifier>) -> Vec<&'i Identifier> {
@@ -265,9 +325,10 @@ fn version(
     resource: &Resource,
     status: ReportStatus,
     context: &Context<'_>,
+    zone: &str,
     warnings: &mut Vec<Warning>,
 ) -> ReportVersion {
-    let mut read = |text: &str| match time::parse(text, &context.options.time_zone) {
+    let mut read = |text: &str| match time::parse(text, zone) {
         time::Time::At(ms) => Some(ms),
         time::Time::Absent => None,
         time::Time::Bad => {

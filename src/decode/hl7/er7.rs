@@ -259,6 +259,24 @@ impl<'m> Message<'m> {
     }
 }
 
+impl Message<'_> {
+    /// Names of the segments with their numbers, in the order first met. Names that are neither the
+    /// standard's nor of a site's own kind (`Zxx`) may be words of a text and are not told.
+    pub(super) fn names(&self) -> Vec<(String, usize)> {
+        let mut names: Vec<(String, usize)> = Vec::new();
+        for segment in &self.segments {
+            let told = is_known(segment.name) || segment.name.starts_with(b"Z");
+            let name = if told { segment.name() } else { "other" };
+            if let Some((_, count)) = names.iter_mut().find(|(known, _)| known == name) {
+                *count += 1;
+            } else if names.len() < 64 {
+                names.push((name.to_owned(), 1));
+            }
+        }
+        names
+    }
+}
+
 /// How many segments of each name were seen.
 #[derive(Default)]
 struct Counts(Vec<([u8; 3], usize)>);

@@ -98,6 +98,11 @@ impl<'m> Fields<'m> {
         self.parse(field).value(component)
     }
 
+    /// Upper-case name of the segment.
+    pub(super) const fn name(&self) -> [u8; 3] {
+        self.segment.name_bytes()
+    }
+
     /// Place of a field for a rejection: `OBX[3]-5`.
     pub(super) fn place(&self, field: usize) -> String {
         format!("{}[{}]-{field}", self.segment.name(), self.segment.number())

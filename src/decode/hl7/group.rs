@@ -19,6 +19,8 @@ pub(super) struct Group<'m> {
     pub(super) obr: Option<Fields<'m>>,
     /// In physical order; OBX-1 is not trusted.
     pub(super) observations: Vec<Observation<'m>>,
+    /// The site's own segment that holds its accession number, where a profile names one.
+    pub(super) local: Option<Fields<'m>>,
     /// Notes directly under the order.
     pub(super) notes: Vec<Fields<'m>>,
     /// Which PID of the message it stands under; 0 when none came before.
@@ -41,7 +43,8 @@ enum Owner {
     Observation,
 }
 
-pub(super) fn read<'m>(message: &'m Message<'m>) -> Body<'m> {
+/// `local` names a segment of the site's own to keep with the order it stands in.
+pub(super) fn read<'m>(message: &'m Message<'m>, local: Option<&[u8; 3]>) -> Body<'m> {
     let mut body = Body { groups: Vec::new(), txa: None, content: Group::default() };
     let mut open: Option<Group<'m>> = None;
     let mut orc: Option<Fields<'m>> = None;
@@ -103,6 +106,11 @@ pub(super) fn read<'m>(message: &'m Message<'m>) -> Body<'m> {
                         }
                     }
                     Owner::Nobody => {}
+                }
+            }
+            name if Some(name) == local => {
+                if let Some(group) = &mut open {
+                    group.local.get_or_insert_with(fields);
                 }
             }
             _ => {}

@@ -8,13 +8,16 @@ mod er7;
 mod escape;
 mod fields;
 mod group;
+mod identifier;
 mod identity;
 mod narrative;
 mod report;
 
 use self::fields::Fields;
 use super::attachment::Pdfs;
-use super::{DecodeOptions, Outcomes, RejectionClass, charset, frame, note, time};
+use super::{
+    DecodeOptions, Outcomes, Reading, RejectionClass, SourceProfile, charset, frame, note, time,
+};
 use crate::report::{Skip, Warning};
 
 /// Most oddities that are told of one message is the number of warnings there are.
@@ -35,6 +38,10 @@ struct Header<'m> {
     charset: &'static str,
     /// Reads attached PDF documents.
     pdfs: Pdfs,
+    /// What is special about this sender.
+    profile: Option<&'m SourceProfile>,
+    /// Somebody asked how it is read.
+    traced: bool,
     /// Oddities of the message as a whole.
     warnings: Warnings,
     /// Prefix of every place in it: empty, or `message[3]/`.
@@ -92,12 +99,31 @@ fn decode_message(
         .map_or_else(|_| String::from_utf8_lossy(head), std::borrow::Cow::Borrowed);
     let in_header = |class| (class, "MSH-2".to_owned());
     let (separators, _) = er7::delimiters(&head).map_err(in_header)?;
-    let declared = charset_of(&head, separators.field);
+    let in_head = |field: usize| header_field(&head, separators.field, field);
+    let profile = if options.profiles.is_empty() {
+        None
+    } else {
+        let first = |field: usize| {
+            let components = in_head(field).split(char::from(separators.component));
+            components.map(str::trim).next().unwrap_or_default()
+        };
+        options.profiles.of_hl7(first(3), first(4))
+    };
+    outcomes.trace_message(|reading| {
+        *reading = Reading {
+            format: "hl7_v2",
+            place: place.trim_end_matches('/').to_owned(),
+            framing: if message.framed { "mllp" } else { "none" },
+            profile: profile.map(|profile| profile.name.to_string()),
+            ..Reading::default()
+        };
+    });
+    let default_charset = profile.and_then(|profile| profile.default_charset.as_deref());
     let text = charset::decode(
         message.bytes,
-        declared,
+        in_head(18),
         separators.repetition,
-        options.default_charset.as_deref(),
+        default_charset.or(options.default_charset.as_deref()),
     )
     .ok_or_else(|| (RejectionClass::Charset, "MSH-18".to_owned()))?;
     if text.guessed {
@@ -119,6 +145,14 @@ fn decode_message(
         return Err(in_header(RejectionClass::Syntax));
     };
     let (kind, trigger) = message_type(&msh);
+    outcomes.trace_message(|reading| {
+        reading.charset = text.encoding.name();
+        reading.charset_by = text.by;
+        reading.segments = parsed.names();
+        if carries_reports(&kind, &trigger) {
+            reading.message_type = type_name(&kind, &trigger);
+        }
+    });
     if kind.is_empty() {
         // A header that stops before MSH-9 was cut; one without it is wrong.
         let class = if msh.last() < 9 { RejectionClass::Truncated } else { RejectionClass::Syntax };
@@ -134,7 +168,9 @@ fn decode_message(
         outcomes.skip(Skip::Test);
         return Ok(());
     }
-    let message_at = time::parse(&msh.value(7, 1), &options.time_zone);
+    let time_zone =
+        profile.and_then(|profile| profile.time_zone.as_deref()).unwrap_or(&options.time_zone);
+    let message_at = time::parse(&msh.value(7, 1), time_zone);
     if message_at == time::Time::Bad {
         note(&mut warnings, Warning::BadTimestamp);
     }
@@ -143,14 +179,17 @@ fn decode_message(
         trigger,
         test_message,
         message_at_ms: if let time::Time::At(ms) = message_at { ms } else { 0 },
-        time_zone: &options.time_zone,
+        time_zone,
         charset: text.name(),
         pdfs: outcomes.pdfs.clone(),
+        profile,
+        traced: outcomes.is_traced(),
         warnings,
         place: place.to_owned(),
         msh,
     };
-    let body = group::read(&parsed);
+    let local = profile.and_then(|p| p.accession.as_ref()).filter(|path| path.is_local());
+    let body = group::read(&parsed, local.map(|path| &path.segment));
     if header.kind == "MDM" {
         report::document(&header, &body, outcomes);
     } else {
@@ -176,6 +215,11 @@ fn message_type(msh: &Fields<'_>) -> (String, String) {
     (kind, trigger)
 }
 
+/// `ORU^R01`.
+fn type_name(kind: &str, trigger: &str) -> String {
+    if trigger.is_empty() { kind.to_owned() } else { [kind, "^", trigger].concat() }
+}
+
 fn carries_reports(kind: &str, trigger: &str) -> bool {
     match kind {
         "ORU" => matches!(trigger, "R01" | ""),
@@ -184,11 +228,11 @@ fn carries_reports(kind: &str, trigger: &str) -> bool {
     }
 }
 
-/// MSH-18, before the message is cut.
-fn charset_of(head: &str, separator: u8) -> &str {
+/// A field of MSH, from 3, before the message is cut.
+fn header_field(head: &str, separator: u8, field: usize) -> &str {
     let mut separators = memchr::memchr_iter(separator, head.as_bytes());
     // The separator itself is MSH-1.
-    let start = separators.nth(16).map(|at| at + 1);
+    let start = separators.nth(field.saturating_sub(2)).map(|at| at + 1);
     let end = separators.next().unwrap_or(head.len());
     start.and_then(|start| head.get(start..end)).unwrap_or_default()
 }

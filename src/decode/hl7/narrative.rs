@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use super::fields::Fields;
 use super::group::{Group, Observation};
-use super::{Refused, Warnings};
+use super::identifier::{Named, SectionCache};
+use super::{Header, Refused, Warnings};
 use crate::decode::attachment::{self, Document, Pdfs};
 use crate::decode::status::{self, Status};
-use crate::decode::{RejectionClass, has_too_many_lines, markup, note, section_code};
+use crate::decode::{Piece, RejectionClass, TextSegments, has_too_many_lines, markup, note};
 use crate::extract::is_placeholder;
 use crate::report::{Phi, SectionKind, TextBlock, Warning};
 
@@ -27,6 +28,42 @@ pub(super) struct Narrative {
     pub(super) has_values: bool,
     /// Results that are numbers or codes: a laboratory's, not a report's.
     pub(super) measurements: usize,
+    /// Where text was, used or not; only when somebody asked.
+    pub(super) pieces: Vec<Piece>,
+    traced: bool,
+    segments: TextSegments,
+}
+
+impl Narrative {
+    /// Notes a place that may hold text. Its number, from 1; 0 when nobody asked.
+    fn piece(&mut self, place: impl FnOnce() -> String, named: Named, text: &str) -> usize {
+        if self.traced {
+            self.pieces.push(Piece {
+                place: place().into(),
+                section: named.section,
+                by_profile: named.by_profile,
+                chars: text.trim().chars().count(),
+                ignored: None,
+            });
+        }
+        self.pieces.len()
+    }
+
+    /// Notes a place whose text is not part of the report.
+    fn ignore(&mut self, obx: &Fields<'_>, named: Named, why: &'static str) {
+        if self.traced {
+            let piece = self.piece(|| obx.place(5), named, obx.raw(5));
+            self.drop_piece(piece, why);
+        }
+    }
+
+    /// Says why a piece is not part of the report after all.
+    fn drop_piece(&mut self, piece: usize, why: &'static str) {
+        let piece = piece.checked_sub(1).and_then(|index| self.pieces.get_mut(index));
+        if let Some(piece) = piece {
+            piece.ignored.get_or_insert(why);
+        }
+    }
 }
 
 /// What a value type holds.
@@ -68,18 +105,29 @@ struct Line<'m> {
     text: Cow<'m, str>,
     status: Option<Status>,
     from_note: bool,
+    /// Its place in [`Narrative::pieces`], when there are any.
+    piece: usize,
 }
 
 /// Reads the observations and notes of an order.
-pub(super) fn read(group: &Group<'_>, pdfs: &Pdfs) -> Result<Narrative, Refused> {
-    let mut narrative = Narrative::default();
+pub(super) fn read(header: &Header<'_>, group: &Group<'_>) -> Result<Narrative, Refused> {
+    let segments = header.profile.map_or(TextSegments::Both, |profile| profile.text_segments);
+    let mut narrative = Narrative { traced: header.traced, segments, ..Narrative::default() };
     let mut lines: Vec<Line<'_>> = Vec::with_capacity(group.observations.len());
     let mut documents = Vec::new();
-    let mut sections = SectionCache::default();
+    let mut sections = SectionCache::new(header.profile);
     for observation in &group.observations {
         let obx = &observation.obx;
         let kind = kind_of(obx.raw(2).trim());
         narrative.has_values = narrative.has_values || !is_blank(obx.raw(5));
+        if header.profile.is_some() {
+            let named = sections.of(obx);
+            if named.left_out {
+                narrative.ignore(obx, named, "the profile leaves this identifier out");
+                ignore_notes(&observation.notes, &mut narrative, OBSERVATION_UNUSED);
+                continue;
+            }
+        }
         match kind {
             Kind::Text | Kind::Unknown => {
                 let repaired = repair_shift(obx)?;
@@ -90,22 +138,35 @@ pub(super) fn read(group: &Group<'_>, pdfs: &Pdfs) -> Result<Narrative, Refused>
                 text_lines(obx, kind, observation, &mut sections, &mut lines, &mut narrative);
             }
             Kind::Coded => {
-                let section = sections.of(obx);
+                let named = sections.of(obx);
+                let section = named.section;
                 if section == Some(SectionKind::Impression)
                     || section == Some(SectionKind::Findings)
                 {
-                    coded_line(obx, section, &mut lines);
+                    coded_line(obx, named, &mut lines, &mut narrative);
                 } else {
                     narrative.measurements += 1;
+                    narrative.ignore(obx, named, "a coded result is no text");
                 }
-                notes_of(observation, section, &mut lines, &mut narrative);
+                notes_of(observation, named, &mut lines, &mut narrative);
             }
             Kind::Document => documents.push(obx),
-            Kind::Measurement => narrative.measurements += 1,
-            Kind::Pointer | Kind::Other => {}
+            Kind::Measurement => {
+                narrative.measurements += 1;
+                narrative.ignore(obx, Named::default(), "a measurement is no text");
+            }
+            Kind::Pointer => {
+                narrative.ignore(obx, Named::default(), "a pointer is not followed");
+            }
+            Kind::Other => {
+                narrative.ignore(obx, Named::default(), "its value type holds no text");
+            }
+        }
+        if matches!(kind, Kind::Measurement | Kind::Pointer | Kind::Other | Kind::Document) {
+            ignore_notes(&observation.notes, &mut narrative, OBSERVATION_UNUSED);
         }
     }
-    finish(group, lines, &documents, narrative, pdfs)
+    finish(group, lines, &documents, narrative, &header.pdfs)
 }
 
 fn text_lines<'m>(
@@ -121,14 +182,17 @@ fn text_lines<'m>(
         note(&mut narrative.warnings, Warning::UnknownValueType);
     }
     if is_uid(&text) {
-        return;
+        let named = if narrative.traced { sections.of(obx) } else { Named::default() };
+        return narrative.ignore(obx, named, "a DICOM identifier is no text");
     }
+    let mut named = sections.of(obx);
     let status = status::of_observation(obx.raw(11));
-    let section = sections
-        .of(obx)
-        .or_else(|| (status == Some(Status::Appended)).then_some(SectionKind::Addendum));
-    lines.push(Line { section, text, status, from_note: false });
-    notes_of(observation, section, lines, narrative);
+    if named.section.is_none() && status == Some(Status::Appended) {
+        named.section = Some(SectionKind::Addendum);
+    }
+    let piece = narrative.piece(|| obx.place(5), named, &text);
+    lines.push(Line { section: named.section, text, status, from_note: false, piece });
+    notes_of(observation, named, lines, narrative);
 }
 
 /// OBX-5 of a text type: raw up to the next field separator, because `^`, `&` and `~` in it are
@@ -145,41 +209,64 @@ fn value_text<'m>(obx: &Fields<'m>, narrative: &mut Narrative) -> Cow<'m, str> {
     text
 }
 
-fn coded_line<'m>(obx: &Fields<'m>, section: Option<SectionKind>, lines: &mut Vec<Line<'m>>) {
+fn coded_line<'m>(
+    obx: &Fields<'m>,
+    named: Named,
+    lines: &mut Vec<Line<'m>>,
+    narrative: &mut Narrative,
+) {
     let status = status::of_observation(obx.raw(11));
     let values = obx.parse(5);
     for repetition in 1..=values.repetitions() {
         let name = values.part(repetition, 2, 1);
         let text = if name.is_empty() { values.part(repetition, 1, 1) } else { name };
         if !text.is_empty() {
-            lines.push(Line { section, text, status, from_note: false });
+            let piece = narrative.piece(|| obx.place(5), named, &text);
+            lines.push(Line { section: named.section, text, status, from_note: false, piece });
         }
     }
 }
 
 fn notes_of<'m>(
     observation: &Observation<'m>,
-    section: Option<SectionKind>,
+    named: Named,
     lines: &mut Vec<Line<'m>>,
     narrative: &mut Narrative,
 ) {
+    if narrative.segments == TextSegments::Observations {
+        return ignore_notes(&observation.notes, narrative, NOTES_LEFT_OUT);
+    }
     for nte in &observation.notes {
-        lines.push(note_line(nte, section, narrative));
+        lines.push(note_line(nte, named, narrative));
     }
 }
 
-fn note_line<'m>(
-    nte: &Fields<'m>,
-    section: Option<SectionKind>,
-    narrative: &mut Narrative,
-) -> Line<'m> {
+/// Why notes under an observation that is no text are none.
+const OBSERVATION_UNUSED: &str = "its observation is no text";
+/// Why notes are no text where the profile says so.
+const NOTES_LEFT_OUT: &str = "the profile takes text from OBX only";
+
+fn ignore_notes(notes: &[Fields<'_>], narrative: &mut Narrative, why: &'static str) {
+    if narrative.traced {
+        for nte in notes {
+            let piece = narrative.piece(|| nte.place(3), Named::default(), nte.raw(3));
+            narrative.drop_piece(piece, why);
+        }
+    }
+}
+
+fn note_line<'m>(nte: &Fields<'m>, named: Named, narrative: &mut Narrative) -> Line<'m> {
     narrative.has_values = narrative.has_values || !is_blank(nte.raw(3));
     let (text, unknown) = nte.text(nte.raw(3));
     if unknown {
         note(&mut narrative.warnings, Warning::UnknownEscape);
     }
-    Line { section, text, status: None, from_note: true }
+    let piece = narrative.piece(|| nte.place(3), named, &text);
+    Line { section: named.section, text, status: None, from_note: true, piece }
 }
+
+/// Why the notes of an order are no text.
+const OBSERVATIONS_ARE_REPORT: &str = "the observations are the report";
 
 /// Chooses what is the report: the observations, or the notes when those only point to them.
 fn finish<'m>(
@@ -203,17 +290,30 @@ fn finish<'m>(
     }
     let points_elsewhere = value_length > 0
         && lines.iter().filter(|l| !l.from_note).all(|l| is_blank_or_placeholder(&l.text));
-    if value_length < SHORT || points_elsewhere {
+    let notes_only = narrative.segments == TextSegments::Notes;
+    if narrative.segments == TextSegments::Observations {
+        ignore_notes(&group.notes, &mut narrative, NOTES_LEFT_OUT);
+    } else if notes_only || value_length < SHORT || points_elsewhere {
+        let notes = group.notes.iter();
         let mut order_notes: Vec<Line<'_>> =
-            group.notes.iter().map(|nte| note_line(nte, None, &mut narrative)).collect();
+            notes.map(|nte| note_line(nte, Named::default(), &mut narrative)).collect();
         let note_length = length(&lines, true) + length(&order_notes, true);
         let withdrawn = narrative.withdrawn;
-        if !withdrawn && (note_length > value_length || points_elsewhere) {
+        if !withdrawn && (notes_only || note_length > value_length || points_elsewhere) {
+            for line in lines.iter().filter(|line| !line.from_note) {
+                narrative.drop_piece(line.piece, "the notes are the report");
+            }
             lines.retain(|line| line.from_note);
             note(&mut narrative.warnings, Warning::TextFromNotes);
             order_notes.append(&mut lines);
             lines = order_notes;
+        } else {
+            for line in order_notes {
+                narrative.drop_piece(line.piece, OBSERVATIONS_ARE_REPORT);
+            }
         }
+    } else {
+        ignore_notes(&group.notes, &mut narrative, OBSERVATIONS_ARE_REPORT);
     }
     let says = |line: &&Line<'_>| !is_blank(&line.text);
     narrative.statuses = lines.iter().filter(says).filter_map(|line| line.status).collect();
@@ -230,13 +330,18 @@ fn finish<'m>(
                     note(&mut narrative.warnings, Warning::TextFromPdf);
                 }
                 has_text = true;
-                let section = None;
                 let status = status::of_observation(obx.raw(11));
                 narrative.statuses.extend(status);
-                lines.push(Line { section, text: Cow::Owned(text), status, from_note: false });
+                let piece = narrative.piece(|| obx.place(5), Named::default(), &text);
+                let text = Cow::Owned(text);
+                lines.push(Line { section: None, text, status, from_note: false, piece });
             }
-            Document::Unread => note(&mut narrative.warnings, Warning::AttachmentNotRead),
-            Document::Empty => {}
+            Document::Unread => {
+                note(&mut narrative.warnings, Warning::AttachmentNotRead);
+                let why = if has_text { "text is there already" } else { "it cannot be read" };
+                narrative.ignore(obx, Named::default(), why);
+            }
+            Document::Empty => narrative.ignore(obx, Named::default(), "it is empty"),
         }
     }
     narrative.blocks = blocks(&lines);
@@ -259,6 +364,9 @@ fn withdraw(lines: &mut Vec<Line<'_>>, documents: &[&Fields<'_>], narrative: &mu
         } else {
             lines.iter().filter(values).all(|line| gone(line.status))
         };
+        for line in lines.iter().filter(|line| gone(line.status)) {
+            narrative.drop_piece(line.piece, "withdrawn by OBX-11");
+        }
         lines.retain(|line| !gone(line.status));
         if !narrative.withdrawn {
             note(&mut narrative.warnings, Warning::LinesWithdrawn);
@@ -348,44 +456,4 @@ fn repair_shift<'m>(obx: &Fields<'m>) -> Result<Option<Fields<'m>>, Refused> {
         }
         _ => Ok(None),
     }
-}
-
-/// Observations of one report mostly carry the same identifier: the last answer is kept.
-#[derive(Default)]
-struct SectionCache<'m> {
-    last: Option<(&'m str, Option<SectionKind>)>,
-}
-
-impl<'m> SectionCache<'m> {
-    fn of(&mut self, obx: &Fields<'m>) -> Option<SectionKind> {
-        let raw = obx.raw(3);
-        match self.last {
-            Some((known, section)) if known == raw => section,
-            _ => {
-                let section = section_of(obx);
-                self.last = Some((raw, section));
-                section
-            }
-        }
-    }
-}
-
-fn section_of(obx: &Fields<'_>) -> Option<SectionKind> {
-    if obx.raw(3).trim().is_empty() {
-        return None;
-    }
-    let identifier = obx.parse(3);
-    let values: [Cow<'_, str>; 5] = identifier.values();
-    let of_triplet = |first: usize| {
-        let value = |component: usize| values.get(component - 1).map_or("", |value| &**value);
-        let (code, text) = (value(first), value(first + 1));
-        if !identifier.has_subcomponents() {
-            let says = !(code.is_empty() && text.is_empty());
-            return says.then(|| section_code::section(code, "", text)).flatten();
-        }
-        let suffix = identifier.part(1, first, 2);
-        section_code::section(code, &suffix, text)
-            .or_else(|| section_code::section("", &identifier.part(1, first + 1, 2), ""))
-    };
-    of_triplet(1).or_else(|| of_triplet(4))
 }

@@ -1,13 +1,14 @@
 //! Order groups and documents → reports: status, intent, version, procedure.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::group::{Body, Group};
 use super::identity::{self, Identity};
 use super::narrative::{self, Narrative};
 use super::{Fields, Header};
 use crate::decode::status::{self, Status};
-use crate::decode::{Outcomes, RejectionClass, note, time};
+use crate::decode::{FieldUse, Outcomes, Reading, RejectionClass, note, time};
 use crate::report::{
     Coding, Intent, Procedure, Report, ReportStatus, ReportVersion, SectionKind, Skip, Warning,
 };
@@ -72,7 +73,7 @@ pub(super) fn document(header: &Header<'_>, body: &Body<'_>, outcomes: &mut Outc
             Some(group) if body.content.observations.is_empty() => group,
             _ => &body.content,
         };
-        let narrative = match narrative::read(content, &header.pdfs) {
+        let narrative = match narrative::read(header, content) {
             Ok(narrative) => narrative,
             Err((class, location)) => {
                 return outcomes.reject(class, format!("{}{location}", header.place));
@@ -86,6 +87,7 @@ pub(super) fn document(header: &Header<'_>, body: &Body<'_>, outcomes: &mut Outc
             identity,
             procedure,
             order_status: None,
+            status_from: "TXA-17, TXA-19 and the trigger event",
             changed_at: version_time(header, group, Some(txa)),
             narrative,
             patient: 0,
@@ -104,6 +106,8 @@ struct Draft {
     identity: Identity,
     procedure: Procedure,
     order_status: Option<Status>,
+    /// Where the status was read.
+    status_from: &'static str,
     changed_at: time::Time,
     narrative: Narrative,
     /// Which PID it stands under: texts of two patients are never joined, whatever their keys.
@@ -120,13 +124,13 @@ fn draft(
     if obr.is_some_and(|obr| status::is_laboratory(&obr.value(24, 1))) {
         return Ok(None);
     }
-    let order_status = order_status(group);
+    let (order_status, status_from) = order_status(header, group);
     let unknown_status =
         order_status.is_none() && obr.is_some_and(|obr| !obr.value(25, 1).is_empty());
     if order_status == Some(Status::Query) {
         return Ok(None);
     }
-    let mut narrative = narrative::read(group, &header.pdfs)?;
+    let mut narrative = narrative::read(header, group)?;
     if unknown_status {
         note(&mut narrative.warnings, Warning::StatusUnknown);
     }
@@ -141,21 +145,29 @@ fn draft(
         identity,
         procedure: procedure(group),
         order_status,
+        status_from,
         changed_at: version_time(header, Some(group), None),
         narrative,
         patient: group.patient,
     }))
 }
 
-/// OBR-25; where it is missing, a cancellation in ORC-1 or ORC-5 (table 0119, 0038).
-fn order_status(group: &Group<'_>) -> Option<Status> {
-    let obr = group.obr.as_ref().and_then(|obr| status::of_order(&obr.value(25, 1)));
-    obr.or_else(|| {
-        let orc = group.orc.as_ref()?;
-        let cancelled = matches!(&*orc.value(5, 1), "CA" | "DC")
-            || matches!(&*orc.value(1, 1), "CA" | "OC" | "CR");
-        cancelled.then_some(Status::Withdrawn)
-    })
+/// OBR-25, as the source profile or the standard reads it; where it is missing, a cancellation in
+/// ORC-1 or ORC-5 (table 0119, 0038). Also where it was read.
+fn order_status(header: &Header<'_>, group: &Group<'_>) -> (Option<Status>, &'static str) {
+    if let Some(obr) = &group.obr {
+        let code = obr.value(25, 1);
+        if let Some(local) = header.profile.and_then(|profile| profile.order_status(&code)) {
+            return (Some(local), "OBR-25, read by the profile");
+        }
+        if let Some(standard) = status::of_order(&code) {
+            return (Some(standard), "OBR-25");
+        }
+    }
+    let cancelled = group.orc.as_ref().is_some_and(|orc| {
+        matches!(&*orc.value(5, 1), "CA" | "DC") || matches!(&*orc.value(1, 1), "CA" | "OC" | "CR")
+    });
+    if cancelled { (Some(Status::Withdrawn), "ORC-1 or ORC-5") } else { (None, "OBX-11") }
 }
 
 /// OBR-22 or TXA-8: when the result last changed.
@@ -235,6 +247,7 @@ impl Draft {
         self.narrative.statuses.extend(other.narrative.statuses);
         self.narrative.has_values |= other.narrative.has_values;
         self.narrative.measurements += other.narrative.measurements;
+        self.narrative.pieces.extend(other.narrative.pieces);
         for warning in other.narrative.warnings {
             note(&mut self.narrative.warnings, warning);
         }
@@ -249,8 +262,19 @@ impl Draft {
         }
     }
 
+    /// Says how it was read.
+    fn trace(&self, changed_from: &str, reading: &mut Reading) {
+        let given = matches!(self.changed_at, time::Time::At(_));
+        reading.fields.extend(self.identity.fields.iter().cloned());
+        reading.fields.push(FieldUse::new("status", self.status_from));
+        let changed_from = if given { changed_from } else { "MSH-7" };
+        reading.fields.push(FieldUse::new("changed_at", changed_from));
+        reading.pieces.clone_from(&self.narrative.pieces);
+    }
+
     /// Ends an order group as its outcome.
     fn finish(self, header: &Header<'_>, message_is_textless: bool, outcomes: &mut Outcomes) {
+        outcomes.trace_next(|reading| self.trace("OBR-22", reading));
         let narrative = &self.narrative;
         let has_text = !narrative.blocks.is_empty();
         let unread = narrative.warnings.contains(&Warning::AttachmentNotRead);
@@ -289,6 +313,7 @@ impl Draft {
 
     /// Ends a document as its outcome.
     fn finish_document(self, header: &Header<'_>, txa: &Fields<'_>, outcomes: &mut Outcomes) {
+        outcomes.trace_next(|reading| self.trace("TXA-8 or OBR-22", reading));
         let has_text = !self.narrative.blocks.is_empty();
         let completion = status::of_document(&txa.value(17, 1));
         let of_lines = strongest(&self.narrative.statuses);
@@ -349,14 +374,11 @@ impl Draft {
             },
             procedure: self.procedure,
             blocks: if intent == Intent::Label { self.narrative.blocks } else { Vec::new() },
-            message_type: if header.trigger.is_empty() {
-                header.kind.clone()
-            } else {
-                [header.kind.as_str(), "^", header.trigger.as_str()].concat()
-            },
+            message_type: super::type_name(&header.kind, &header.trigger),
             sending_application: header.msh.value(3, 1).into_owned(),
             sending_facility: header.msh.value(4, 1).into_owned(),
             charset: header.charset,
+            profile: header.profile.map(|profile| Arc::clone(&profile.name)),
             test_message: header.test_message,
             warnings,
         }
