@@ -100,7 +100,8 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {
-            writeln!(io::stderr(), "intake: {problem}").unwrap();
+            let mut stderr = io::stderr();
+            writeln!(stderr, "intake: {problem}").unwrap();
             ExitCode::FAILURE
         }
     }
@@ -260,7 +261,8 @@ fn report(measured: &Measured, args: &Args) -> Result<bool, String> {
         if got < least {
             let judged = if gated { "fails" } else { "told, not judged: it goes with the machine" };
             enough &= !gated;
-            writeln!(io::stderr(), "{what}: {got:.1} is below {least} ({judged})").unwrap();
+            let mut stderr = io::stderr();
+            writeln!(stderr, "{what}: {got:.1} is below {least} ({judged})").unwrap();
         }
     };
     judge("times as fast as hl7", measured.over_hl7, OVER_HL7, true);
