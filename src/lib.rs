@@ -16,6 +16,8 @@
 //! * [`publish`] — decisions to Avro records and dead letters.
 //! * [`broker`] — Kafka: consumer, ledger of finished records, transactions.
 //! * [`pipeline`] — stage label: the threads between them. The only place that makes threads.
+//! * [`deidentify`] — report text without what identifies people, for teachers that are not local and
+//!   for training. Pure.
 //! * [`evaluate`] — how good are labels: CheXbert's tasks, intervals, calibration, routing.
 //! * [`pdf`] — the text of attached PDF documents, taken out by a child process with limits.
 //! * [`config`], [`telemetry`] — settings; logs, metrics, health.
@@ -28,6 +30,7 @@ pub mod decode;
 pub mod extract;
 pub mod student;
 pub mod route;
+pub mod deidentify;
 pub mod publish;
 pub mod broker;
 pub mod pipeline;
