@@ -30,9 +30,9 @@ const NOT_NAMES: [&str; 30] = [
     "na", "nmn", "nmi", "frcr", "mbbs",
 ];
 /// Joins of surnames: part of a name, never a name alone.
-pub(super) const PARTICLES: [&str; 19] = [
+pub(super) const PARTICLES: [&str; 20] = [
     "van", "von", "der", "den", "de", "del", "della", "da", "dos", "di", "la", "le", "el", "al",
-    "bin", "ibn", "ben", "ter", "st",
+    "bin", "ibn", "ben", "ter", "st", "ten",
 ];
 /// What the names of hospitals share.
 const GENERIC: [&str; 34] = [

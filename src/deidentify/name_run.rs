@@ -79,12 +79,25 @@ impl Reader<'_> {
             return true;
         }
         let Some(next) = self.words.get(at + 1) else { return false };
-        let beside = self.text.get(word.end..next.start) == Some(" ");
-        word.shape != Shape::Lower
-            && self.is_free(word)
-            && lexicon::is_given_name(&word.folded)
-            && beside
-            && (self.is_name(next, Certainty::Likely) || self.is_particle_at(at + 1))
+        if word.shape == Shape::Lower || next.shape == Shape::Lower || !self.is_free(word) {
+            return false;
+        }
+        match self.text.get(word.end..next.start) {
+            Some(" ") => {
+                lexicon::is_given_name(&word.folded)
+                    && (self.is_name(next, Certainty::Likely)
+                        || self.is_particle_at(at + 1)
+                        || self.follows_given(at + 1))
+            }
+            // "NG, HOPE"
+            Some(", ") => {
+                lexicon::is_given_name(&next.folded)
+                    && word.folded.len() <= 3
+                    && !lexicon::is_role(&word.folded)
+                    && !lexicon::is_function_word(&word.folded)
+            }
+            _ => false,
+        }
     }
 
     /// "Patrick Buck": a capital after a given name that is no word itself.
@@ -93,12 +106,17 @@ impl Reader<'_> {
             return false;
         };
         let Some(word) = self.words.get(at) else { return false };
+        // "JAMES NG": two letters that are no scan or view.
+        let short = word.folded.len() == 2
+            && !lexicon::is_common(&word.folded)
+            && !lexicon::is_role(&word.folded)
+            && !["ap", "ct", "iv", "pa", "po", "ra", "tb", "us"].contains(&word.folded.as_str());
         lexicon::is_given_name(&given.folded)
-            && !lexicon::is_ordinary(&given.folded)
+            && (!lexicon::is_ordinary(&given.folded) || short)
             && self.is_free(word)
             && self.text.get(given.end..word.start) == Some(" ")
             && !lexicon::is_function_word(&word.folded)
-            && !lexicon::is_medical(&word.folded)
+            && (short || (word.shape == Shape::Capital && !lexicon::is_medical(&word.folded)))
     }
 
     /// `van`, `de la`, before a capital.
@@ -189,7 +207,8 @@ impl Reader<'_> {
                     let short = (2..=3).contains(&word.folded.len())
                         && lexicon::is_medical(&word.folded)
                         && !lexicon::is_common(&word.folded);
-                    word.shape == Shape::Capital && (short || self.follows_given(past))
+                    (word.shape == Shape::Capital && short)
+                        || self.follows_given(past)
                         || field && self.is_name(word, Certainty::Named)
                 }
             };

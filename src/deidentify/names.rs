@@ -250,6 +250,13 @@ fn judge(
         {
             past += 1;
         }
+        if let Some(after) = words.get(past)
+            && matches!(after.folded.as_str(), "jr" | "sr" | "ii" | "iii" | "iv")
+            && after.shape != Shape::Lower
+            && near(text, words.get(past - 1)?, after, false)
+        {
+            past += 1;
+        }
     }
     let strong = run.iter().any(|hit| hit.weight == Weight::Strong && !medicine(words, hit));
     let capitals =

@@ -18,7 +18,7 @@ const STATES: &str = "A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]
 /// 123 Park Drive, Apt. 4, San Diego, CA 03245. `CT` and `DR` in capitals are no streets.
 static STREET: LazyLock<Regex> = LazyLock::new(|| {
     pattern(&format!(
-        r"\b\d{{1,6}}[A-Z]?\s+(?P<name>(?:(?:[NSEW]\.?|[A-Z][\p{{L}}'’.]*|\d+(?:st|nd|rd|th))\s+){{1,4}})(?:(?i:street|avenue|road|drive|lane|boulevard|court|terrace|highway|parkway|crescent)|Ave|Rd|Ln|Blvd|Hwy|Pkwy|Sq|Square|Trail|Trl|Circle|Cir|Place|Pl|Way|Close|Gardens|Dr|Ct|St|AVE|RD|LN|BLVD|HWY|PKWY)\b\.?(?:,?\s*(?i:apt|apartment|suite|ste|unit|floor|room|\#)\.?\s*\#?\w{{1,6}})?(?:,?\s+(?:[A-Z][\p{{L}}'’.]+[ ]?){{1,3}},?\s+(?:{STATES})\b\.?,?(?:\s+\d{{5}}(?:-\d{{4}})?)?)?"
+        r"\b\d{{1,6}}[A-Z]?\s+(?P<name>(?:(?:[NSEW]\.?|[A-Z][\p{{L}}'’.]*|\d+(?:st|nd|rd|th))\s+){{1,4}})(?:(?i:street|avenue|road|drive|lane|boulevard|court|terrace|highway|parkway|crescent)|Ave|Rd|Ln|Blvd|Hwy|Pkwy|Sq|Square|Trail|Trl|Circle|Cir|Place|Pl|Way|Close|Gardens|Dr|Ct|St|AVE|RD|LN|BLVD|HWY|PKWY)\b(?:\.?,?\s*(?i:apt|apartment|suite|ste|unit|floor|room|\#)\.?\s*\#?\w{{1,6}})?(?:(?:\.?,\s*|\s+)(?:[A-Z][\p{{L}}'’.]+[ ]?){{1,3}},?\s+(?:{STATES})\b\.?,?(?:\s+\d{{5}}(?:-\d{{4}})?)?)?"
     ))
 });
 /// San Diego, CA 92101; WI 62297.

@@ -172,6 +172,7 @@ fn numbers_and_addresses_by_pattern() {
         ("study 1.2.840.113619.2.55.3", "study Number A"),
         ("serial number PJN123456H", "serial number Device A"),
         ("lives at 12 Elm Street, Fernwick, MA 02139", "lives at Address A"),
+        ("at 12 Elm Avenue. Visit ID: 67-5151", "at Address A. Visit ID: Number A"),
         ("P.O. Box 123", "Address A"),
         ("from Fernwick, MA 02139", "from Address A"),
         ("at Larchmere Medical Center yesterday", "at Facility A yesterday"),
