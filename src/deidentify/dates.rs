@@ -78,6 +78,13 @@ static AGE_WORDS: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+/// The year of a birth: it may tell an age over 89, so it does not stay.
+static BIRTH_YEAR: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?i)\b(?:born(?:\s+in)?|year\s+of\s+birth|birth\s+year|dob|yob)\s*[:=]?\s*(?P<y>(?:18|19|20)\d{2})\b",
+    )
+});
+
 /// Words before numbers that are parts of the body or pages of images, not days.
 static COUNTED: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
@@ -115,6 +122,9 @@ pub(super) fn find(text: &str, found: &mut Vec<Span>) {
     for day in WEEKDAY.find_iter(text) {
         let name = day.as_str().trim_end_matches([',', ' ']);
         push(day.start(), day.start() + name.len(), Kind::Date, name, found);
+    }
+    for born in BIRTH_YEAR.captures_iter(text) {
+        push_group(text, &born, "y", Kind::Date, found);
     }
     for time in CLOCK.find_iter(text) {
         push(time.start(), time.end(), Kind::Time, time.as_str().trim_end_matches('.'), found);

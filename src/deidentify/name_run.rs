@@ -106,7 +106,6 @@ impl Reader<'_> {
             return false;
         };
         let Some(word) = self.words.get(at) else { return false };
-        // "JAMES NG": two letters that are no scan or view.
         let short = word.folded.len() == 2
             && !lexicon::is_common(&word.folded)
             && !lexicon::is_role(&word.folded)
@@ -209,7 +208,9 @@ impl Reader<'_> {
                         && !lexicon::is_common(&word.folded);
                     (word.shape == Shape::Capital && short)
                         || self.follows_given(past)
-                        || field && self.is_name(word, Certainty::Named)
+                        || (field
+                            && self.is_name(word, Certainty::Named)
+                            && !lexicon::is_medical(&word.folded))
                 }
             };
             if !opens && !self.is_particle_at(past) && !self.is_name(word, Certainty::Likely) {

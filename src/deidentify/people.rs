@@ -92,7 +92,10 @@ pub(super) fn find(
         if cue.name("role").is_some() && !colon {
             continue;
         }
-        runs.extend(reader.starting_at(end, Certainty::Likely));
+        // "Dictated by: April Hunt" is a field like "Name:".
+        let by = cue.get(0).is_some_and(|whole| whole.as_str().to_lowercase().contains(" by"));
+        let certainty = if colon && by { Certainty::Field } else { Certainty::Likely };
+        runs.extend(reader.starting_at(end, certainty));
         let lower_is_name = colon || call_follows(text, end);
         if lower_is_name {
             runs.extend(reader.lower_case_at(end));

@@ -10,7 +10,7 @@ pub enum Kind {
     Person,
     /// Record, visit, account, order, accession, security number, or any long number.
     Number,
-    /// Day or month of a calendar. A year alone stays.
+    /// Day or month of a calendar, year of a birth. Another year alone stays.
     Date,
     /// Time of day.
     Time,

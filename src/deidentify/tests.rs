@@ -143,7 +143,8 @@ fn dates_go_and_the_same_day_stays_the_same() {
     );
     for (text, wanted) in [
         ("Prior of 07/01/19.", "Prior of Date A."),
-        ("since March 2020", "since Date A"),
+        ("since March 2020, and since 2015", "since Date A, and since 2015"),
+        ("age (born 1930)", "age (born Date A)"),
         ("the 3rd of March 2024", "the Date A"),
         ("03MAR2024", "Date A"),
         ("compared with 3/14", "compared with Date A"),
@@ -207,6 +208,9 @@ fn names_by_title_cue_and_credential() {
             "Dictated by: Deborah Cervantes Interpreter, M.D.",
             "Dictated by: Person A Interpreter, M.D.",
         ),
+        ("Dictated by: April Hunt Interpreter", "Dictated by: Person A Interpreter"),
+        ("Requested By: Hunt,Ana B. M.D.", "Requested By: Person A. M.D."),
+        ("Reviewed by: Radiology", "Reviewed by: Radiology"),
         ("Patient's Name: LATTE, MONICA", "Patient's Name: Person A"),
         ("Electronically signed by May Stone, MD", "Electronically signed by Person A, MD"),
         ("read by john okonkwo at 10:00", "read by Person A at Time A"),
