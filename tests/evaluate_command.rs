@@ -6,32 +6,18 @@
     reason = "a test ends at what it did not expect"
 )]
 
+mod command_support;
 mod evaluate_support;
 
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use command_support::{Ran, call};
 use evaluate_support::{gold_jsonl, system_a_csv, system_a_jsonl};
 use radstream::command::evaluate::{EvaluateArgs, run};
 use serde_json::Value;
 
-#[derive(Parser)]
-struct Cli {
-    #[command(flatten)]
-    evaluate: EvaluateArgs,
-}
-
-struct Ran {
-    code: u8,
-    out: String,
-    err: String,
-}
-
 fn evaluate(arguments: &[&str], stdin: &str) -> Ran {
-    let cli = Cli::try_parse_from(["evaluate"].iter().chain(arguments)).unwrap();
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = run(&cli.evaluate, &mut stdin.as_bytes(), &mut out, &mut err);
-    Ran { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+    call(arguments, |args: &EvaluateArgs, out, err| run(args, &mut stdin.as_bytes(), out, err))
 }
 
 struct Folder(tempfile::TempDir);

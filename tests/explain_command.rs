@@ -6,31 +6,20 @@
     reason = "a test ends at what it did not expect"
 )]
 
+mod command_support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use command_support::{Ran, call};
 use radstream::command::explain::{ExplainArgs, run};
 use radstream::decode::{DecodeOptions, Decoded, decode, decode_traced};
 use serde_json::Value;
 
-#[derive(Parser)]
-struct Cli {
-    #[command(flatten)]
-    explain: ExplainArgs,
-}
-
-struct Ran {
-    code: u8,
-    out: String,
-    err: String,
-}
-
 fn explain(arguments: &[&str], stdin: &[u8]) -> Ran {
-    let cli = Cli::try_parse_from(["explain"].iter().chain(arguments)).unwrap();
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = run(&cli.explain, std::iter::empty(), &mut &stdin[..], &mut out, &mut err);
-    Ran { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+    call(arguments, |args: &ExplainArgs, out, err| {
+        run(args, std::iter::empty(), &mut &stdin[..], out, err)
+    })
 }
 
 /// The page about a payload given on standard input.

@@ -7,24 +7,14 @@
     reason = "a test ends at what it did not expect"
 )]
 
+mod command_support;
+
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use command_support::{Ran, call};
 use radstream::command::label::{LabelArgs, run};
 use radstream::student::rules::RuleLabeler;
 use serde_json::Value;
-
-#[derive(Parser)]
-struct Cli {
-    #[command(flatten)]
-    label: LabelArgs,
-}
-
-struct Ran {
-    code: u8,
-    out: String,
-    err: String,
-}
 
 impl Ran {
     fn lines(&self) -> Vec<Value> {
@@ -46,11 +36,8 @@ impl Ran {
 }
 
 fn label(arguments: &[&str], stdin: &[u8]) -> Ran {
-    let cli = Cli::try_parse_from(["label"].iter().chain(arguments)).unwrap();
     let mut labeler = RuleLabeler::new();
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = run(&cli.label, &mut labeler, &mut &*stdin, &mut out, &mut err);
-    Ran { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+    call(arguments, |args: &LabelArgs, out, err| run(args, &mut labeler, &mut &*stdin, out, err))
 }
 
 fn file(folder: &Path, name: &str, content: &[u8]) -> String {
@@ -259,10 +246,10 @@ impl std::io::Write for Closed {
 
 #[test]
 fn a_closed_pipe_is_no_failure() {
-    let cli = Cli::try_parse_from(["label", "--format", "jsonl"]).unwrap();
-    let mut err = Vec::new();
     let mut stdin: &[u8] = b"{\"text\": \"Clear lungs.\"}\n";
     let mut labeler = RuleLabeler::new();
-    let code = run(&cli.label, &mut labeler, &mut stdin, &mut Closed, &mut err);
-    assert_eq!((code, err.len()), (0, 0));
+    let ran = call(&["--format", "jsonl"], |args: &LabelArgs, _, err| {
+        run(args, &mut labeler, &mut stdin, &mut Closed, err)
+    });
+    assert_eq!((ran.code, ran.err.len()), (0, 0));
 }

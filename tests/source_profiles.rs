@@ -6,10 +6,12 @@
     reason = "a test ends at what it did not expect"
 )]
 
+mod command_support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use command_support::{Ran, call};
 use radstream::command::test_profile::{TestProfileArgs, run};
 use radstream::config::{self, profiles};
 use radstream::decode::{DecodeOptions, Decoded, SourceProfile, SourceProfiles, decode};
@@ -330,23 +332,8 @@ fn a_folder_that_is_missing_or_empty_is_a_problem_of_the_setting() {
     }
 }
 
-#[derive(Parser)]
-struct Cli {
-    #[command(flatten)]
-    test: TestProfileArgs,
-}
-
-struct Ran {
-    code: u8,
-    out: String,
-    err: String,
-}
-
 fn test_profile(arguments: &[&str]) -> Ran {
-    let cli = Cli::try_parse_from(["test-profile"].iter().chain(arguments)).unwrap();
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = run(&cli.test, &mut out, &mut err);
-    Ran { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+    call(arguments, |args: &TestProfileArgs, out, err| run(args, out, err))
 }
 
 fn shipped(name: &str) -> PathBuf {

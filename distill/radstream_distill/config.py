@@ -194,7 +194,6 @@ class RunConfig:
         # What concerns the student alone must not change the fingerprint of a member.
         return dataclasses.replace(
             self,
-            seed=self.seed,
             seeds=1,
             encoder=shape,
             train=train,
