@@ -4,7 +4,7 @@
 //! without state, and tests can use it as a workload. The prose is the project's own corpus
 //! (`distill/corpus`); names, numbers and dates are drawn. No real person, place or identifier.
 
-mod dice;
+pub(super) mod dice;
 mod fhir;
 mod hl7;
 mod order;

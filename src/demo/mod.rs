@@ -1,4 +1,6 @@
-//! What `radstream demo` shows: generated messages, and the table at its end.
+//! What `radstream demo` shows: generated messages, a stand-in for the teacher, and the table at its
+//! end.
 
 pub mod generator;
 pub mod summary;
+pub mod teacher;

@@ -150,7 +150,7 @@ fn identity() -> ModelIdentity {
 }
 
 /// Positive beats uncertain beats negative.
-const fn strength(status: FindingStatus) -> u8 {
+pub(crate) const fn strength(status: FindingStatus) -> u8 {
     match status {
         FindingStatus::NotMentioned => 0,
         FindingStatus::Negative => 1,

@@ -1,11 +1,11 @@
 //! A small seeded generator (SplitMix64): the same draws on every machine and in every release.
 
 /// Draws numbers. Not for secrets.
-pub(super) struct Dice(u64);
+pub(in crate::demo) struct Dice(u64);
 
 impl Dice {
     /// Dice of one purpose for one message: other purposes draw independently.
-    pub(super) fn new(seed: u64, number: u64, purpose: &str) -> Self {
+    pub(in crate::demo) fn new(seed: u64, number: u64, purpose: &str) -> Self {
         let mut dice = Self(seed);
         for part in std::iter::once(number).chain(purpose.bytes().map(u64::from)) {
             dice.0 = dice.next() ^ part;
@@ -22,14 +22,19 @@ impl Dice {
     }
 
     /// A number below `limit`; 0 when `limit` is 0.
-    pub(super) fn below(&mut self, limit: u32) -> u32 {
+    pub(in crate::demo) fn below(&mut self, limit: u32) -> u32 {
         // The bias of the multiplication method is below 2^-32.
         let scaled = (u128::from(self.next()) * u128::from(limit)) >> 64;
         u32::try_from(scaled).unwrap_or_default()
     }
 
+    /// A number from 0 up to, and without, 1.
+    pub(in crate::demo) fn share(&mut self) -> f64 {
+        f64::from(self.below(u32::MAX)) / f64::from(u32::MAX)
+    }
+
     /// True `percent` times in a hundred.
-    pub(super) fn chance(&mut self, percent: u32) -> bool {
+    pub(in crate::demo) fn chance(&mut self, percent: u32) -> bool {
         self.below(100) < percent
     }
 
