@@ -9,6 +9,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+mod identifier;
+
+pub use identifier::{KnownIdentifier, KnownKind};
+
 /// Protected health information: report text or an identifier.
 ///
 /// `Debug` prints nothing of it and there is no `Display`, so it cannot slip into a log line, a

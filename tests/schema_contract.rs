@@ -12,9 +12,9 @@ use radstream::publish::{
     SchemaIds, Source, Topic, content_hash, decode,
 };
 use radstream::report::{
-    Coding, Evidence, FindingStatus, Intent, LabelledSection, OBSERVATIONS, Observation, Phi,
-    Procedure, Report, ReportKey, ReportStatus, ReportText, ReportVersion, Scored, SectionKind,
-    Warning,
+    Coding, Evidence, FindingStatus, Intent, KnownIdentifier, KnownKind, LabelledSection,
+    OBSERVATIONS, Observation, Phi, Procedure, Report, ReportKey, ReportStatus, ReportText,
+    ReportVersion, Scored, SectionKind, Warning,
 };
 use radstream::route::{Decision, RoutePolicy, decide, draw_of};
 
@@ -74,6 +74,13 @@ fn scored() -> Scored {
     scored
 }
 
+fn identifiers() -> Vec<KnownIdentifier> {
+    vec![
+        KnownIdentifier::new(KnownKind::PatientName, "MUSTERFRAU^ERIKA"),
+        KnownIdentifier::new(KnownKind::Number, "MRN-5512"),
+    ]
+}
+
 fn model() -> ModelIdentity {
     ModelIdentity { name: "default".into(), version: "0.1".into(), sha256: "ab".repeat(32) }
 }
@@ -121,6 +128,7 @@ fn with_labelled<T>(text: &ReportText, publish: impl FnOnce(Labelled<'_>) -> T) 
         decision: &decision,
         model: &model,
         identity,
+        identifiers: &identifiers(),
     })
 }
 
@@ -196,6 +204,9 @@ fn an_escalation_carries_the_text_and_asks_only_about_the_doubtful_cell() {
     assert_eq!(Some(escalation.content_hash), findings_event(&findings).content_hash);
     assert_eq!(escalation.sections[0].text, "Œdema is mild. No pneumothorax.");
     assert_eq!(escalation.sections[1].kind, "impression");
+    let identifiers: Vec<(&str, &str)> =
+        escalation.identifiers.iter().map(|i| (i.kind.as_ref(), i.value.as_ref())).collect();
+    assert_eq!(identifiers, [("patient_name", "MUSTERFRAU^ERIKA"), ("number", "MRN-5512")]);
     assert_eq!(escalation.cells.len(), OBSERVATIONS);
     let asked: Vec<&str> =
         escalation.cells.iter().filter(|c| c.ask).map(|c| c.observation.as_ref()).collect();
@@ -220,6 +231,7 @@ fn m34_an_escalation_of_an_ai_drafted_report_is_excluded_from_training() {
         decision: &decision,
         model: &model,
         identity: Identity::of(&report, &text, &model),
+        identifiers: &[],
     };
     let outgoing = Publisher::new(PublishSettings::default()).escalation(labelled, NOW).unwrap();
     let escalation: Escalation<'static> =
@@ -364,7 +376,7 @@ fn debug_shows_no_text_and_no_identifier() {
         findings_event(&findings),
         source(&headers)
     );
-    for secret in ["778812", "DOE", "pneumothorax", "dema"] {
+    for secret in ["778812", "DOE", "MUSTERFRAU", "5512", "pneumothorax", "dema"] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
 }

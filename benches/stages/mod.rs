@@ -227,7 +227,16 @@ impl Read {
 
     fn labelled<'a>(&'a self, source: &'a Source<'a>, model: &'a ModelIdentity) -> Labelled<'a> {
         let Self { report, text, scored, identity, decision } = self;
-        Labelled { source, report, text, scored, decision, model, identity: *identity }
+        Labelled {
+            source,
+            report,
+            text,
+            scored,
+            decision,
+            model,
+            identity: *identity,
+            identifiers: &[],
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod fhir;
 mod frame;
 mod gzip;
 mod hl7;
+mod identifiers;
 mod markup;
 mod pointer;
 mod profile;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 use self::attachment::Pdfs;
 pub use self::attachment::{PdfText, ReadPdf};
 pub use self::avro::{AvroInput, SchemaError, WriterSchemas};
+pub use self::identifiers::{Identifiers, identifiers};
 pub use self::profile::{FieldPath, OrderStatus, SourceProfile, SourceProfiles, TextSegments};
 pub use self::trace::{FieldUse, Piece, Reading, Trace};
 use crate::report::{Report, Skip, TextBlock, Warning};
@@ -198,12 +200,16 @@ fn read(
     options: &DecodeOptions,
     mut outcomes: Outcomes,
 ) -> (Vec<Decoded>, Option<Box<Tracing>>) {
+    fill(payload, options, &mut outcomes);
+    outcomes.finish()
+}
+
+fn fill(payload: &[u8], options: &DecodeOptions, outcomes: &mut Outcomes) {
     if payload.len() > options.max_payload_bytes {
         outcomes.reject(RejectionClass::Oversize, "payload");
     } else {
-        decode_nested(payload, options, 0, &mut outcomes);
+        decode_nested(payload, options, 0, outcomes);
     }
-    outcomes.finish()
 }
 
 /// Reads a payload that may itself have come out of an envelope.
@@ -272,6 +278,8 @@ struct Outcomes {
     overflow: bool,
     /// Only when somebody asked how.
     trace: Option<Box<Tracing>>,
+    /// Only when somebody asked whom the messages name.
+    identifying: Option<Box<identifiers::Identifying>>,
     pdfs: Pdfs,
 }
 
@@ -292,6 +300,7 @@ impl Outcomes {
             limit: options.max_reports_per_record,
             overflow: false,
             trace: None,
+            identifying: None,
             pdfs: Pdfs::new(options.pdf.clone()),
         }
     }

@@ -31,6 +31,7 @@ mod tests;
 
 use crate::report::{LabelledSection, Phi};
 
+pub use crate::report::{KnownIdentifier, KnownKind};
 pub use span::Kind;
 
 use known::Known;
@@ -43,48 +44,8 @@ pub const POLICY_VERSION: &str = "safe-harbor-1";
 
 /// Longest text of a report, in bytes, all sections together.
 const LONGEST_TEXT: usize = 256 << 10;
-/// Most identifiers of one message.
-const MOST_KNOWN: usize = 512;
-/// Longest value of one identifier, in bytes.
-const LONGEST_VALUE: usize = 1024;
 /// Passes until nothing more is found. One does nearly all, the second sees what it uncovered.
 const PASSES: usize = 6;
-
-/// What the message says an identifier is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum KnownKind {
-    /// The patient's name, legal, alias or maiden (PID-5, PID-9, `Patient.name`).
-    PatientName,
-    /// Anybody else's: doctors, technicians, next of kin (PV1-7, OBR-16, OBR-32, NK1-2).
-    PersonName,
-    /// Record, visit, account, order, accession, security, licence number.
-    Number,
-    /// Birth, admission, exam: `19450312`, `1945-03-12`, with or without time.
-    Date,
-    /// Street, city, postal code; components parted by `^`, `,` or line ends.
-    Address,
-    /// Telephone, fax, e-mail.
-    Contact,
-    /// Hospital, clinic, practice, assigning facility.
-    Facility,
-}
-
-/// An identifier that the message holds outside of the report's text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownIdentifier {
-    /// What it is.
-    pub kind: KnownKind,
-    /// As the message wrote it: `DOE^JANE^Q`, `Doe, Jane`, `Jane Doe`. Of a field with more
-    /// components (XCN), only those of the name: a type code is no name.
-    pub value: Phi<String>,
-}
-
-impl KnownIdentifier {
-    /// Wraps a value.
-    pub fn new(kind: KnownKind, value: impl Into<Phi<String>>) -> Self {
-        Self { kind, value: value.into() }
-    }
-}
 
 /// Why a report's text was not de-identified. A code: nothing of the text is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -219,9 +180,13 @@ impl Deidentifier {
         if sections.iter().all(|section| section.text.expose().trim().is_empty()) {
             return Err(Refused::NoText);
         }
-        let too_long =
-            |identifier: &KnownIdentifier| identifier.value.expose().len() > LONGEST_VALUE;
-        if length > LONGEST_TEXT || known.len() > MOST_KNOWN || known.iter().any(too_long) {
+        let too_long = |identifier: &KnownIdentifier| {
+            identifier.value.expose().len() > KnownIdentifier::LONGEST
+        };
+        if length > LONGEST_TEXT
+            || known.len() > KnownIdentifier::MOST
+            || known.iter().any(too_long)
+        {
             return Err(Refused::TooLong);
         }
         if sections.iter().any(|section| leaks::hides_characters(section.text.expose())) {

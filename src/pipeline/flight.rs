@@ -1,9 +1,12 @@
 //! A record on its way: its reports go separate ways and come back together.
 
+use std::sync::OnceLock;
+
 use parking_lot::Mutex;
 
 use crate::broker::ledger::Weigh;
 use crate::broker::{Record, Ticket};
+use crate::decode::{DecodeOptions, Identifiers, identifiers};
 use crate::publish::{Outgoing, Topic};
 use crate::telemetry::totals::Outcome;
 
@@ -41,6 +44,8 @@ pub struct Flight {
     pub record: Record,
     cost: usize,
     parts: Mutex<Parts>,
+    /// Read when the first of its reports is escalated, for all of them.
+    identifiers: OnceLock<Identifiers>,
 }
 
 struct Parts {
@@ -75,7 +80,14 @@ impl Flight {
     /// A flight of `parts` reports (at least one).
     pub fn new(record: Record, cost: usize, parts: usize) -> Self {
         let done = std::iter::repeat_with(|| None).take(parts).collect();
-        Self { record, cost, parts: Mutex::new(Parts { open: parts, done, letter: None }) }
+        let parts = Mutex::new(Parts { open: parts, done, letter: None });
+        Self { record, cost, parts, identifiers: OnceLock::new() }
+    }
+
+    /// Whom the record's messages name, read as it was decoded. Read once, and only when asked for.
+    pub fn identifiers(&self, options: &DecodeOptions) -> &Identifiers {
+        let payload = self.record.payload.as_deref().unwrap_or_default();
+        self.identifiers.get_or_init(|| identifiers(payload, options))
     }
 
     /// Bytes charged to the budget.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
+use crate::decode::DecodeOptions;
 use crate::publish::{EncodeError, Identity, Labelled, ModelIdentity, Publisher};
 use crate::report::Scored;
 use crate::route::{Decision, RoutePolicy, decide, draw_of};
@@ -32,6 +33,9 @@ pub struct Labeling {
     pub policy: RoutePolicy,
     /// Who labels.
     pub model: ModelIdentity,
+    /// How records were decoded: what else the message of an escalated report says of people is read
+    /// then.
+    pub decode: DecodeOptions,
     /// Makes dead letters.
     pub letters: Letters,
     /// What `model` said before.
@@ -183,7 +187,7 @@ impl Labeling {
     fn labelled(&self, task: &Task, scored: &Scored) -> Result<Part, EncodeError> {
         let identity = Identity::of(&task.report, &task.text, &self.model);
         let decision = decide(scored, &task.report, &self.policy, draw_of(&identity.event_id));
-        let withheld;
+        let (withheld, identifiers);
         let source = source(&task.flight.record, task.part);
         let mut labelled = Labelled {
             source: &source,
@@ -193,10 +197,14 @@ impl Labeling {
             decision: &decision,
             model: &self.model,
             identity,
+            identifiers: &[],
         };
         let now = unix_ms();
         let mut escalation = None;
         if decision.escalates() {
+            let known = task.flight.identifiers(&self.decode);
+            identifiers = known.of(task.part, &task.report);
+            labelled.identifiers = &identifiers;
             match self.publisher.escalation(labelled, now) {
                 Ok(outgoing) => escalation = Some(outgoing),
                 // The student's answer fits, its text does not: publish, and say that the doubt

@@ -205,6 +205,7 @@ pub fn run(
         publisher: Arc::clone(&options.publisher),
         policy: options.policy,
         model: options.model,
+        decode: options.decode.clone(),
         letters: letters.clone(),
         memory: ScoreMemory::new(options.score_memory_bytes),
         pace: Pace::new(options.max_reports_per_second),

@@ -178,6 +178,15 @@ pub struct PublishedSection<'a> {
     pub text: Cow<'a, str>,
 }
 
+/// Somebody or something that the message names outside of the report's text.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "Identifier")]
+#[expect(missing_docs, reason = "documented in schemas/escalation.avsc")]
+pub struct PublishedIdentifier<'a> {
+    pub kind: Cow<'a, str>,
+    pub value: Cow<'a, str>,
+}
+
 /// Calibrated probability of each status.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "documented in schemas/escalation.avsc")]
@@ -263,6 +272,7 @@ pub struct Escalation<'a> {
     pub report_version: PublishedVersion,
     pub content_hash: Cow<'a, str>,
     pub sections: Vec<PublishedSection<'a>>,
+    pub identifiers: Vec<PublishedIdentifier<'a>>,
     pub cells: Vec<Cell<'a>>,
     pub report_reasons: Vec<PublishedReason<'a>>,
     pub sections_present: Vec<Cow<'a, str>>,

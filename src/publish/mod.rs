@@ -23,8 +23,8 @@ pub use codec::{Contract, DecodeError, EncodeError, Framing, SchemaIds, decode};
 pub use dead_letter::ErrorHeaders;
 pub use event::{
     Cell, Escalation, EventKind, Finding, FindingsEvent, Probabilities, Provenance,
-    PublishedCoding, PublishedEvidence, PublishedProcedure, PublishedReason, PublishedSection,
-    PublishedSource, PublishedStatus, PublishedVersion,
+    PublishedCoding, PublishedEvidence, PublishedIdentifier, PublishedProcedure, PublishedReason,
+    PublishedSection, PublishedSource, PublishedStatus, PublishedVersion,
 };
 pub use headers::{SCHEMA_HEADER, VERSION_HEADER, WITHDRAWN_TYPE};
 pub(crate) use identity::hex;
@@ -203,7 +203,7 @@ impl Publisher {
     }
 
     /// The report on its way to the teacher. For a decision that
-    /// [escalates](crate::route::Decision::escalates); it carries the report's text.
+    /// [escalates](crate::route::Decision::escalates); it carries the report's text and identifiers.
     ///
     /// # Errors
     /// [`EncodeError::TooLarge`]: the record would be refused; make it a dead letter.

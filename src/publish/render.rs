@@ -6,12 +6,14 @@ use uuid::Uuid;
 
 use super::event::{
     Cell, Escalation, EventKind, Finding, FindingsEvent, Provenance, PublishedCoding,
-    PublishedEvidence, PublishedProcedure, PublishedReason, PublishedSection, PublishedSource,
+    PublishedEvidence, PublishedIdentifier, PublishedProcedure, PublishedReason, PublishedSection,
+    PublishedSource,
 };
 use super::identity::{Identity, hex, textless_event_id};
 use super::{LABEL_SET_VERSION, ModelIdentity, Source, borrowed};
 use crate::report::{
-    Evidence, Observation, Procedure, Report, ReportText, Scored, SectionKind, Warning,
+    Evidence, KnownIdentifier, Observation, Procedure, Report, ReportText, Scored, SectionKind,
+    Warning,
 };
 use crate::route::{Decision, EscalationReason};
 
@@ -34,6 +36,8 @@ pub struct Labelled<'a> {
     pub model: &'a ModelIdentity,
     /// [`Identity::of`] report, text and model.
     pub identity: Identity,
+    /// Whom the message names outside of the report's text. Only escalations carry them.
+    pub identifiers: &'a [KnownIdentifier],
 }
 
 impl<'a> Labelled<'a> {
@@ -108,6 +112,7 @@ impl<'a> Labelled<'a> {
                     text: borrowed(section.text.expose()),
                 })
                 .collect(),
+            identifiers: self.identifiers.iter().map(identifier).collect(),
             cells,
             report_reasons,
             sections_present: kinds(text.present.iter().copied()),
@@ -226,6 +231,13 @@ fn bare<'a>(
 
 fn kinds(kinds: impl Iterator<Item = SectionKind>) -> Vec<Cow<'static, str>> {
     kinds.map(|kind| Cow::Borrowed(kind.name())).collect()
+}
+
+fn identifier(identifier: &KnownIdentifier) -> PublishedIdentifier<'_> {
+    PublishedIdentifier {
+        kind: borrowed(identifier.kind.name()),
+        value: borrowed(identifier.value.expose()),
+    }
 }
 
 fn reason(reason: &EscalationReason) -> PublishedReason<'static> {

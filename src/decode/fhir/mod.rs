@@ -1,6 +1,7 @@
 //! FHIR JSON → reports: DiagnosticReport, Bundle of any type, Composition, DocumentReference, and
 //! narrative Observations that stand alone. R4, R4B and R5.
 
+mod identifiers;
 mod index;
 mod model;
 mod narrative;
@@ -182,6 +183,7 @@ fn read(
         let index = Index::default();
         resource_outcomes(resource, &path, &index, context, outcomes);
     }
+    outcomes.identify_document(|places| identifiers::of(json, places));
 }
 
 /// The outcomes of one resource that stands by itself.

@@ -28,6 +28,7 @@ pub(super) fn read<'r>(
     context: &Context<'_>,
     outcomes: &mut Outcomes,
 ) {
+    outcomes.identify_place(path);
     let profile = profile(resource, context);
     outcomes.trace_next(|reading| {
         reading.place = path.to_owned();

@@ -9,6 +9,7 @@ mod escape;
 mod fields;
 mod group;
 mod identifier;
+mod identifiers;
 mod identity;
 mod narrative;
 mod report;
@@ -144,6 +145,7 @@ fn decode_message(
     let Some(msh) = parsed.segments.first().map(|segment| parsed.fields(segment)) else {
         return Err(in_header(RejectionClass::Syntax));
     };
+    outcomes.identify(|| identifiers::of(&parsed));
     let (kind, trigger) = message_type(&msh);
     outcomes.trace_message(|reading| {
         reading.charset = text.encoding.name();

@@ -4,7 +4,7 @@ use super::*;
 use crate::broker::{Record, Ticket, TopicPartition};
 use crate::decode::DecodeOptions;
 use crate::extract::ExtractPolicy;
-use crate::publish::{Contract, FindingsEvent, PublishSettings, decode};
+use crate::publish::{Contract, Escalation, FindingsEvent, PublishSettings, Topic, decode};
 use crate::report::OBSERVATIONS;
 use crate::student::rules::RuleLabeler;
 
@@ -37,6 +37,7 @@ fn labeling(memory_bytes: usize) -> Labeling {
     Labeling {
         letters: Letters { publisher: Arc::clone(&publisher), by_partition: true },
         publisher,
+        decode: DecodeOptions::default(),
         policy: RoutePolicy {
             escalate: false,
             thresholds: [0.0; OBSERVATIONS],
@@ -148,4 +149,29 @@ fn a_failure_is_not_remembered_and_its_copies_are_tried_themselves() {
     let names: Vec<_> = done.iter().map(|finished| finished.outcomes[0].name).collect();
     assert_eq!(names, ["dead_letter", "labelled"]);
     assert_eq!(session.reports, 2);
+}
+
+#[test]
+fn an_escalated_report_carries_whom_its_own_message_names() {
+    let mut labeling = labeling(0);
+    labeling.policy =
+        RoutePolicy { escalate: true, thresholds: [2.0; OBSERVATIONS], ..labeling.policy };
+    let named = |accession: &str, name: &str| {
+        message(accession, "Right pneumothorax.").replace("PID|1||1", &format!("PID|1||1||{name}"))
+    };
+    // One record of two messages: what one of them says is nothing to the other.
+    let record = [named("A1", "OKONKWO^MARIA"), named("A2", "OSEI^GRACE")].concat();
+    let done = run_batch(&labeling, &mut Counting::new(0), tasks(&labeling, &[record]));
+    let patients: Vec<Vec<String>> = done[0]
+        .outgoing
+        .iter()
+        .filter(|message| message.topic == Topic::Escalations)
+        .map(|message| {
+            let payload = message.payload.as_deref().unwrap();
+            let escalation: Escalation<'static> = decode(Contract::Escalation, payload).unwrap();
+            let names = escalation.identifiers.iter().filter(|one| one.kind == "patient_name");
+            names.map(|one| one.value.to_string()).collect()
+        })
+        .collect();
+    assert_eq!(patients, [["OKONKWO^MARIA"], ["OSEI^GRACE"]].map(Vec::from));
 }
