@@ -25,7 +25,7 @@ def exported():
     """Every metric of the binary: its kind and its labels, from the one table in the code."""
     text = (ROOT / "src/telemetry/names.rs").read_text()
     rows = re.findall(
-        r'\b(Counter|Gauge|Histogram)\s+"(radstream_\w+)"\s+"([^"]*)"', text
+        r'\b(Counter|Gauge|Histogram)\s+"((?:radstream|gen_ai)_\w+)"\s+"([^"]*)"', text
     )
     assert len(rows) > 20, "the table of metrics was not found in names.rs"
     metrics = {}
@@ -67,7 +67,7 @@ ALL_EXPRESSIONS = list(expressions())
 def test_an_expression_parses_and_asks_for_what_is_exported(place, expr):
     promql_parser.parse(expr)
     metrics = exported()
-    used = set(re.findall(r"\bradstream_\w+", expr))
+    used = set(re.findall(r"\b(?:radstream|gen_ai_client)_\w+", expr))
     assert used <= metrics.keys(), (
         f"{place}: not exported: {sorted(used - metrics.keys())}"
     )

@@ -18,6 +18,7 @@
 //! * [`pipeline`] — stage label: the threads between them. The only place that makes threads.
 //! * [`deidentify`] — report text without what identifies people, for teachers that are not local and
 //!   for training. Pure.
+//! * [`teacher`] — a second opinion from a large language model: prompt, client, checked answer.
 //! * [`evaluate`] — how good are labels: CheXbert's tasks, intervals, calibration, routing.
 //! * [`pdf`] — the text of attached PDF documents, taken out by a child process with limits.
 //! * [`config`], [`telemetry`] — settings; logs, metrics, health.
@@ -32,6 +33,7 @@ pub mod student;
 pub mod route;
 pub mod deidentify;
 pub mod publish;
+pub mod teacher;
 pub mod broker;
 pub mod pipeline;
 pub mod config;

@@ -194,6 +194,11 @@ impl FindingStatus {
         }
     }
 
+    /// The status of that machine name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+
     /// CheXpert's number: 1 positive, 0 negative, -1 uncertain, blank not mentioned.
     pub const fn chexpert(self) -> &'static str {
         match self {
@@ -356,6 +361,27 @@ pub enum SectionKind {
 }
 
 impl SectionKind {
+    /// All kinds.
+    pub const ALL: [Self; 12] = [
+        Self::Exam,
+        Self::Indication,
+        Self::History,
+        Self::Technique,
+        Self::Comparison,
+        Self::Findings,
+        Self::Impression,
+        Self::Recommendation,
+        Self::Addendum,
+        Self::Notification,
+        Self::WetRead,
+        Self::Body,
+    ];
+
+    /// The kind of that machine name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Machine name (`findings`).
     pub const fn name(self) -> &'static str {
         match self {

@@ -40,6 +40,21 @@ pub struct RoutePolicy {
     pub max_escalation_rate: f64,
     /// Share of all reports that these thresholds doubt, above 0 to 1. 1: unknown.
     pub doubtful_share: f64,
+    /// Tokens a word above which a text is doubted: the model cuts words that it does not know into
+    /// pieces. 0: never.
+    pub max_tokens_per_word: f64,
+    /// Cells in which the rules contradict the student above which a report is doubted. `None`: the
+    /// rules are not asked.
+    pub max_rule_conflicts: Option<usize>,
+}
+
+/// What else is known of a report's text when it is decided about.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Hints {
+    /// Tokens a word, as the student cut it; 0 when it did not.
+    pub tokens_per_word: f64,
+    /// What the rules say; `None` when they were not asked.
+    pub rules: Option<Labels>,
 }
 
 impl RoutePolicy {
@@ -76,6 +91,10 @@ pub enum EscalationReason {
     Truncated,
     /// Only an addendum was received, without the report that it changes.
     AddendumAlone,
+    /// Many words that the model does not know: another language, another speciality, damaged text.
+    UnknownWords,
+    /// The rules contradict the student in many cells: one of the two is wrong.
+    RulesDisagree,
     /// A confident report, drawn for the audit.
     Audit,
 }
@@ -87,6 +106,8 @@ impl EscalationReason {
             Self::LowConfidence { .. } => "low_confidence",
             Self::Truncated => "truncated",
             Self::AddendumAlone => "addendum_alone",
+            Self::UnknownWords => "unknown_words",
+            Self::RulesDisagree => "rules_disagree",
             Self::Audit => "audit",
         }
     }
@@ -95,7 +116,11 @@ impl EscalationReason {
     pub const fn observation(&self) -> Option<Observation> {
         match self {
             Self::LowConfidence { observation, .. } => Some(*observation),
-            Self::Truncated | Self::AddendumAlone | Self::Audit => None,
+            Self::Truncated
+            | Self::AddendumAlone
+            | Self::UnknownWords
+            | Self::RulesDisagree
+            | Self::Audit => None,
         }
     }
 }
@@ -142,7 +167,13 @@ pub fn draw_of(event_id: &Uuid) -> f64 {
 ///
 /// `draw` in [0, 1) must be a function of the report ([`draw_of`]), so that a redo after a crash
 /// decides the same.
-pub fn decide(scored: &Scored, report: &Report, policy: &RoutePolicy, draw: f64) -> Decision {
+pub fn decide(
+    scored: &Scored,
+    report: &Report,
+    hints: &Hints,
+    policy: &RoutePolicy,
+    draw: f64,
+) -> Decision {
     let choices = scored.probabilities.map(|row| choose(&row));
     let labels: Labels = choices.map(|(status, _)| status);
     let confidence = choices.map(|(_, confidence)| confidence);
@@ -163,6 +194,14 @@ pub fn decide(scored: &Scored, report: &Report, policy: &RoutePolicy, draw: f64)
     }
     if report.warnings.contains(&Warning::AddendumAlone) {
         reasons.push(EscalationReason::AddendumAlone);
+    }
+    if policy.max_tokens_per_word > 0.0 && hints.tokens_per_word > policy.max_tokens_per_word {
+        reasons.push(EscalationReason::UnknownWords);
+    }
+    if let (Some(most), Some(rules)) = (policy.max_rule_conflicts, &hints.rules)
+        && labels.iter().zip(rules).filter(|(ours, theirs)| ours != theirs).count() > most
+    {
+        reasons.push(EscalationReason::RulesDisagree);
     }
 
     let withheld = if reasons.is_empty() {
@@ -229,6 +268,8 @@ mod tests {
             audit_rate: 0.01,
             max_escalation_rate: 1.0,
             doubtful_share: 1.0,
+            max_tokens_per_word: 0.0,
+            max_rule_conflicts: None,
         }
     }
 
@@ -245,7 +286,13 @@ mod tests {
 
     #[test]
     fn a_hedge_that_is_labelled_confidently_is_not_escalated() {
-        let decision = decide(&scored(CONFIDENT_UNCERTAIN), &report(vec![]), &policy(), 0.5);
+        let decision = decide(
+            &scored(CONFIDENT_UNCERTAIN),
+            &report(vec![]),
+            &Hints::default(),
+            &policy(),
+            0.5,
+        );
         assert_eq!(decision.labels, [FindingStatus::Uncertain; OBSERVATIONS]);
         assert_eq!(decision.reasons, vec![]);
         assert!(!decision.escalates() && !decision.doubtful() && !decision.withheld);
@@ -253,7 +300,8 @@ mod tests {
 
     #[test]
     fn a_narrow_choice_is_escalated_and_names_its_cell() {
-        let decision = decide(&one_doubtful_cell(), &report(vec![]), &policy(), 0.999);
+        let decision =
+            decide(&one_doubtful_cell(), &report(vec![]), &Hints::default(), &policy(), 0.999);
         assert_eq!(decision.labels[8], FindingStatus::Positive);
         assert_eq!(
             decision.reasons,
@@ -270,14 +318,18 @@ mod tests {
     #[test]
     fn confidence_equal_to_the_threshold_is_enough() {
         let exact = scored([0.8, 0.1, 0.1, 0.0]);
-        assert_eq!(decide(&exact, &report(vec![]), &policy(), 0.5).reasons, vec![]);
+        assert_eq!(
+            decide(&exact, &report(vec![]), &Hints::default(), &policy(), 0.5).reasons,
+            vec![]
+        );
     }
 
     #[test]
     fn a_lone_addendum_and_cut_text_concern_the_whole_report() {
         let mut cut = scored(CONFIDENT_UNCERTAIN);
         cut.truncated = true;
-        let decision = decide(&cut, &report(vec![Warning::AddendumAlone]), &policy(), 0.5);
+        let decision =
+            decide(&cut, &report(vec![Warning::AddendumAlone]), &Hints::default(), &policy(), 0.5);
         assert_eq!(
             decision.reasons,
             vec![EscalationReason::Truncated, EscalationReason::AddendumAlone]
@@ -288,7 +340,15 @@ mod tests {
     #[test]
     fn audits_take_their_share_of_the_confident_and_are_no_doubt() {
         let audited = tickets()
-            .map(|draw| decide(&scored(CONFIDENT_UNCERTAIN), &report(vec![]), &policy(), draw))
+            .map(|draw| {
+                decide(
+                    &scored(CONFIDENT_UNCERTAIN),
+                    &report(vec![]),
+                    &Hints::default(),
+                    &policy(),
+                    draw,
+                )
+            })
             .filter(Decision::escalates)
             .inspect(|decision| assert!(!decision.doubtful()))
             .count();
@@ -298,9 +358,10 @@ mod tests {
     #[test]
     fn with_escalation_off_doubt_is_noted_and_nothing_is_sent() {
         let off = RoutePolicy { escalate: false, audit_rate: 1.0, ..policy() };
-        let doubtful = decide(&one_doubtful_cell(), &report(vec![]), &off, 0.0);
+        let doubtful = decide(&one_doubtful_cell(), &report(vec![]), &Hints::default(), &off, 0.0);
         assert!(doubtful.doubtful() && doubtful.withheld && !doubtful.escalates());
-        let confident = decide(&scored(CONFIDENT_UNCERTAIN), &report(vec![]), &off, 0.0);
+        let confident =
+            decide(&scored(CONFIDENT_UNCERTAIN), &report(vec![]), &Hints::default(), &off, 0.0);
         assert!(confident.reasons.is_empty() && !confident.withheld);
     }
 
@@ -316,7 +377,7 @@ mod tests {
                     } else {
                         scored(CONFIDENT_UNCERTAIN)
                     };
-                    decide(&scored, &report(vec![]), &capped, *draw).escalates()
+                    decide(&scored, &report(vec![]), &Hints::default(), &capped, *draw).escalates()
                 })
                 .count();
             assert!(escalated <= 200, "{escalated} of 1000 at {share_of_doubtful} tenths doubtful");
@@ -338,21 +399,33 @@ mod tests {
         let audited = RoutePolicy { audit_rate: 0.1, ..capped(0.5) };
         assert!((audited.admission() - 0.3).abs() < 1e-12, "audits are counted in");
         let doubtful = one_doubtful_cell();
-        assert!(decide(&doubtful, &report(vec![]), &capped(0.4), 0.49).escalates());
-        assert!(decide(&doubtful, &report(vec![]), &capped(0.4), 0.5).withheld);
+        assert!(
+            decide(&doubtful, &report(vec![]), &Hints::default(), &capped(0.4), 0.49).escalates()
+        );
+        assert!(decide(&doubtful, &report(vec![]), &Hints::default(), &capped(0.4), 0.5).withheld);
     }
 
     #[test]
     fn a_report_over_the_ceiling_is_withheld_with_its_reasons() {
         let capped = RoutePolicy { max_escalation_rate: 0.2, ..policy() };
-        let decision = decide(&one_doubtful_cell(), &report(vec![]), &capped, 0.2);
+        let decision =
+            decide(&one_doubtful_cell(), &report(vec![]), &Hints::default(), &capped, 0.2);
         assert!(decision.withheld && decision.doubtful() && !decision.escalates());
-        assert!(decide(&one_doubtful_cell(), &report(vec![]), &capped, 0.1999).escalates());
+        assert!(
+            decide(&one_doubtful_cell(), &report(vec![]), &Hints::default(), &capped, 0.1999)
+                .escalates()
+        );
     }
 
     #[test]
     fn numbers_that_are_none_are_doubted() {
-        let decision = decide(&scored([f32::NAN; STATUSES]), &report(vec![]), &policy(), 0.5);
+        let decision = decide(
+            &scored([f32::NAN; STATUSES]),
+            &report(vec![]),
+            &Hints::default(),
+            &policy(),
+            0.5,
+        );
         assert_eq!(decision.reasons.len(), OBSERVATIONS);
         assert_eq!(decision.confidence, [0.0; OBSERVATIONS]);
     }
@@ -367,5 +440,20 @@ mod tests {
         assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
         assert!(draw_of(&Uuid::max()) < 1.0);
         assert!(draw_of(&Uuid::nil()).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn unknown_words_and_rules_that_disagree_are_doubts_of_the_whole_report() {
+        let policy =
+            RoutePolicy { max_tokens_per_word: 2.0, max_rule_conflicts: Some(2), ..policy() };
+        let reasons = |tokens_per_word, conflicts: usize| {
+            let mut rules = [FindingStatus::Uncertain; OBSERVATIONS];
+            rules[..conflicts].fill(FindingStatus::Positive);
+            let hints = Hints { tokens_per_word, rules: Some(rules) };
+            decide(&scored(CONFIDENT_UNCERTAIN), &report(vec![]), &hints, &policy, 0.5).reasons
+        };
+        assert_eq!(reasons(2.0, 2), vec![]);
+        assert_eq!(reasons(2.1, 0), vec![EscalationReason::UnknownWords]);
+        assert_eq!(reasons(1.2, 3), vec![EscalationReason::RulesDisagree]);
     }
 }

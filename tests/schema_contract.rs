@@ -16,7 +16,7 @@ use radstream::report::{
     OBSERVATIONS, Observation, Phi, Procedure, Report, ReportKey, ReportStatus, ReportText,
     ReportVersion, Scored, SectionKind, Warning,
 };
-use radstream::route::{Decision, RoutePolicy, decide, draw_of};
+use radstream::route::{Decision, Hints, RoutePolicy, decide, draw_of};
 
 const NOW: i64 = 1_717_243_200_123;
 
@@ -92,9 +92,11 @@ fn decision() -> Decision {
         audit_rate: 0.0,
         max_escalation_rate: 1.0,
         doubtful_share: 1.0,
+        max_tokens_per_word: 0.0,
+        max_rule_conflicts: None,
     };
     let draw = draw_of(&Identity::of(&report(), &text(), &model()).event_id);
-    decide(&scored(), &report(), &policy, draw)
+    decide(&scored(), &report(), &Hints::default(), &policy, draw)
 }
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -326,7 +328,7 @@ fn headers_are_cloud_events_with_the_trace_context_and_no_identifier() {
 
 #[test]
 fn with_a_registry_the_same_body_follows_the_ids_of_the_registry() {
-    let ids = SchemaIds { findings: 7, escalations: 0x0102_0304 };
+    let ids = SchemaIds { findings: 7, escalations: 0x0102_0304, distillation: None };
     let confluent = PublishSettings { framing: Framing::Confluent(ids), ..Default::default() };
     let (findings, escalation) = publish(confluent, NOW);
     let (plain, _) = publish(PublishSettings::default(), NOW);

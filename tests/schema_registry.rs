@@ -102,14 +102,14 @@ fn settings(url: &str) -> RegistrySettings {
 }
 
 async fn ids(settings: &RegistrySettings) -> Result<SchemaIds, RegistryError> {
-    register(settings, "findings", "escalations").await
+    register(settings, "findings", "escalations", Some("distillation")).await
 }
 
 #[tokio::test]
 async fn schemas_are_registered_once_and_keep_their_ids() {
     let (url, registry) = serve(Registry::default()).await;
     let first = ids(&settings(&url)).await.unwrap();
-    assert_eq!(first, SchemaIds { findings: 100, escalations: 101 });
+    assert_eq!(first, SchemaIds { findings: 100, escalations: 101, distillation: Some(102) });
     assert_eq!(ids(&settings(&url)).await.unwrap(), first);
     let registry = registry.lock().unwrap();
     let held: Vec<_> = registry.schemas.keys().cloned().collect();

@@ -18,7 +18,7 @@ use radstream::publish::{
     Identity, Labelled, ModelIdentity, Outgoing, PublishSettings, Publisher, Source,
 };
 use radstream::report::{OBSERVATIONS, Report, ReportText, Scored};
-use radstream::route::{Decision, RoutePolicy, decide, draw_of};
+use radstream::route::{Decision, Hints, RoutePolicy, decide, draw_of};
 use radstream::student::rules::RuleLabeler;
 use radstream::student::{Buckets, Encoder};
 use radstream::telemetry::totals::Outcome;
@@ -253,9 +253,11 @@ fn decided(
         audit_rate: 0.0,
         max_escalation_rate: 1.0,
         doubtful_share: 1.0,
+        max_tokens_per_word: 0.0,
+        max_rule_conflicts: None,
     };
     let identity = Identity::of(report, text, model);
-    (identity, decide(scored, report, &policy, draw_of(&identity.event_id)))
+    (identity, decide(scored, report, &Hints::default(), &policy, draw_of(&identity.event_id)))
 }
 
 fn publish(
@@ -304,6 +306,7 @@ fn ledger(messages: &[DemoMessage]) {
             timestamp_ms: Some(NOW_MS),
             outcomes: vec![Outcome::plain("labelled")],
             outgoing: vec![outgoing.unwrap()],
+            hold: None,
         }
     };
     let all = reads.iter().cycle().take(REPORTS * PASSES).enumerate();

@@ -15,6 +15,7 @@ use crate::pdf::PdfProcess;
 use crate::pipeline::StageOptions;
 use crate::pipeline::account::DeadLetterLimits;
 use crate::pipeline::engine::Engine;
+use crate::pipeline::frame::FrameOptions;
 use crate::pipeline::schemas::SchemaLookup;
 use crate::pipeline::settle::{CommitLimits, TopicNames};
 use crate::publish::registry::{RegistryError, RegistrySettings, register};
@@ -25,6 +26,8 @@ use crate::student::labeler::Labeler as _;
 use crate::student::rules::RuleLabeler;
 use crate::student::{Device, Student, StudentError, StudentOptions};
 use crate::telemetry::names;
+
+pub mod teacher;
 
 /// How long the cluster may take to answer a question at start.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -118,17 +121,17 @@ pub enum TopicsError {
     Missing(Vec<String>),
 }
 
-/// Partition counts of the topics of stage label, all of which must exist.
+/// Partition counts of the topics of a stage, all of which must exist.
 ///
 /// # Errors
 /// [`TopicsError`].
 pub fn partition_counts(
     cluster: &Cluster,
-    settings: &Settings,
+    topics: Vec<String>,
 ) -> Result<PartitionCounts, TopicsError> {
     let mut counts = PartitionCounts::new();
     let mut missing = Vec::new();
-    for topic in stage_topics(settings) {
+    for topic in topics {
         match cluster.topic(&topic)? {
             Some(state) => drop(counts.insert(topic, state.partitions)),
             None => missing.push(topic),
@@ -168,18 +171,20 @@ pub fn stage_topics(settings: &Settings) -> Vec<String> {
     all
 }
 
-/// How Avro values are framed: with a registry, its ids; without, single-object encoding.
+/// How Avro values are framed: with a registry, its ids; without, single-object encoding. `samples`:
+/// the stage writes training samples.
 ///
 /// # Errors
 /// The registry does not answer or refuses a schema.
-pub async fn framing(settings: &Settings) -> Result<Framing, RegistryError> {
+pub async fn framing(settings: &Settings, samples: bool) -> Result<Framing, RegistryError> {
     let registry = &settings.schema_registry;
     if registry.url.is_empty() {
         return Ok(Framing::SingleObject);
     }
     let topics = &settings.topics;
     let registry = registry_settings(registry);
-    let ids = register(&registry, &topics.findings, &topics.escalations).await?;
+    let samples = (samples && !topics.distillation.is_empty()).then_some(&*topics.distillation);
+    let ids = register(&registry, &topics.findings, &topics.escalations, samples).await?;
     Ok(Framing::Confluent(ids))
 }
 
@@ -257,29 +262,11 @@ pub fn stage_options(
     counts: &PartitionCounts,
     stop_at: Option<Ends>,
 ) -> Result<StageOptions, InputError> {
-    let transactional = settings.delivery.guarantee == Guarantee::ExactlyOnce;
     let topics = &settings.topics;
     let dead_letters = counts.get(&topics.dead_letters);
     let (decode, schemas) = decode_options(settings)?;
     Ok(StageOptions {
-        consumer: config::kafka::consumer_properties(settings).into_iter().collect(),
-        committer: CommitterOptions {
-            config: config::kafka::producer_properties(settings, transactional)
-                .into_iter()
-                .collect(),
-            transactional,
-            timeout: Duration::from_millis(settings.delivery.transaction_timeout_ms),
-        },
-        auth,
-        inputs: topics.reports.clone(),
-        outputs: TopicNames {
-            findings: topics.findings.clone(),
-            escalations: topics.escalations.clone(),
-            distillation: topics.distillation.clone(),
-            dead_letters: topics.dead_letters.clone(),
-        },
-        stop_at,
-        budget_bytes: usize::try_from(settings.memory.in_flight_bytes()).unwrap_or(usize::MAX),
+        frame: frame_options(settings, auth, topics.reports.clone(), stop_at, None),
         decode,
         schemas,
         extract: extract_policy(settings),
@@ -290,6 +277,51 @@ pub fn stage_options(
             .reports
             .iter()
             .all(|input| counts.get(input).is_some() && counts.get(input) == dead_letters),
+        max_batch_age: Duration::from_millis(settings.student.max_batch_age_ms),
+        score_memory_bytes: usize::try_from(settings.student.remember_mib << 20)
+            .unwrap_or(usize::MAX),
+        max_reports_per_second: settings.student.max_reports_per_second,
+    })
+}
+
+/// What a stage needs of Kafka. `group`: another than that of stage label.
+fn frame_options(
+    settings: &Settings,
+    auth: Arc<Authenticator>,
+    inputs: Vec<String>,
+    stop_at: Option<Ends>,
+    group: Option<&str>,
+) -> FrameOptions {
+    let transactional = settings.delivery.guarantee == Guarantee::ExactlyOnce;
+    let mut consumer = config::kafka::consumer_properties(settings);
+    let mut producer = config::kafka::producer_properties(settings, transactional);
+    if let Some(group) = group {
+        consumer.insert("group.id".to_owned(), group.to_owned());
+        if transactional {
+            let id = format!("{group}.{}", settings.kafka.instance());
+            producer.insert("transactional.id".to_owned(), id);
+        }
+    }
+    let topics = &settings.topics;
+    FrameOptions {
+        stage: if group.is_some() { "teach" } else { "label" },
+        consumer: consumer.into_iter().collect(),
+        committer: CommitterOptions {
+            config: producer.into_iter().collect(),
+            transactional,
+            timeout: Duration::from_millis(settings.delivery.transaction_timeout_ms),
+        },
+        auth,
+        inputs,
+        outputs: TopicNames {
+            findings: topics.findings.clone(),
+            escalations: topics.escalations.clone(),
+            distillation: topics.distillation.clone(),
+            retries: topics.retries.clone(),
+            dead_letters: topics.dead_letters.clone(),
+        },
+        stop_at,
+        budget_bytes: usize::try_from(settings.memory.in_flight_bytes()).unwrap_or(usize::MAX),
         commit: CommitLimits {
             interval: Duration::from_millis(settings.delivery.commit_interval_ms),
             records: settings.delivery.commit_records,
@@ -299,11 +331,7 @@ pub fn stage_options(
             ratio: settings.publish.max_dead_letter_ratio,
             consecutive: settings.publish.max_consecutive_dead_letters,
         },
-        max_batch_age: Duration::from_millis(settings.student.max_batch_age_ms),
-        score_memory_bytes: usize::try_from(settings.student.remember_mib << 20)
-            .unwrap_or(usize::MAX),
-        max_reports_per_second: settings.student.max_reports_per_second,
-    })
+    }
 }
 
 /// Settings of extract.
@@ -326,6 +354,8 @@ fn policy(settings: &Settings, loaded: &Loaded) -> RoutePolicy {
         audit_rate: routing.audit_rate,
         max_escalation_rate: routing.max_escalation_rate,
         // With a threshold of the user's own, the model's share says nothing.
+        max_tokens_per_word: routing.max_tokens_per_word,
+        max_rule_conflicts: routing.max_rule_conflicts,
         doubtful_share: match routing.min_confidence {
             Some(_) => 1.0,
             None => loaded.doubtful_share.unwrap_or(1.0),

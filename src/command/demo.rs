@@ -1,9 +1,11 @@
-//! `radstream demo`: stage label on an embedded broker, fed by generated messages.
+//! `radstream demo`: both stages on an embedded broker, fed by generated messages; the teacher is a
+//! stand-in that answers from the rules, over real HTTP.
 //!
 //! The broker is librdkafka's mock cluster: real clients over real TCP, in this process. Its
 //! transactions are a facade and it keeps 5 MiB a partition, so the demo delivers at least once and
 //! paces its feed. Everything between consume and publish is what `run` runs.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,10 +27,14 @@ use crate::publish::Framing;
 use crate::telemetry::health::Health;
 use crate::telemetry::totals::{Snapshot, Totals};
 
-use super::assemble::{self, Loaded};
+use super::assemble::{self, Loaded, teacher};
 use super::exit;
 use super::label::LabelerChoice;
 use super::run::{Process, RunError, http_runtime};
+
+mod second;
+
+use second::SecondOpinions;
 
 /// Partitions of the demo's topics: enough that the mock's retention is never reached.
 const PARTITIONS: i32 = 12;
@@ -85,9 +91,12 @@ fn show(args: &DemoArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) -> Resu
     crate::telemetry::start_logging(crate::telemetry::LogFormat::Human, "error")?;
     crate::telemetry::silence_panic_messages();
     let cluster = MockCluster::new(1).map_err(StageError::Client)?;
-    let settings = settings(args, cluster.bootstrap_servers());
+    let mut settings = settings(args, cluster.bootstrap_servers());
+    let stand_in = second::stand_in(&mut settings)?;
     let topics = assemble::stage_topics(&settings);
-    for topic in &topics {
+    let all: BTreeSet<String> =
+        topics.iter().cloned().chain(teacher::teach_topics(&settings)).collect();
+    for topic in &all {
         cluster.create_topic(topic, PARTITIONS, 1).map_err(StageError::Client)?;
     }
     let runtime = http_runtime()?;
@@ -100,6 +109,7 @@ fn show(args: &DemoArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) -> Resu
     let options =
         assemble::stage_options(&settings, auth, &loaded, Framing::SingleObject, &counts, None)?;
     let Loaded { engine, .. } = loaded;
+    let second = SecondOpinions::start(&settings, stand_in)?;
     introduce(&process, &model, stderr);
 
     let sent = Arc::new(AtomicU64::new(0));
@@ -127,7 +137,10 @@ fn show(args: &DemoArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) -> Resu
     // Both threads look at the stop and end; a panic of theirs is in the log.
     drop((feeder.join(), bar.join()));
     result?;
-    let summary = summary(&process.totals.snapshot(), sent.load(Ordering::Relaxed), model);
+    let labelled = process.totals.snapshot();
+    let teacher = second.end(labelled.escalated)?;
+    let summary =
+        DemoSummary { teacher, ..summary(&labelled, sent.load(Ordering::Relaxed), model) };
     let (width, colour) = terminal();
     writeln!(stdout, "{}", summary.render(width, colour))?;
     stdout.flush()?;
@@ -160,6 +173,9 @@ fn settings(args: &DemoArgs, servers: String) -> Settings {
 fn introduce(process: &Process, model: &str, stderr: &mut dyn Write) {
     let mut say = |line: String| drop(writeln!(stderr, "{line}"));
     say(format!("radstream demo: generated HL7 v2 and FHIR messages, an embedded broker, {model}"));
+    say(String::from(
+        "Doubtful reports go to a stand-in teacher (the rules, behind OpenAI's API on loopback).",
+    ));
     say(String::from(
         "At-least-once here (the embedded broker's transactions are a facade); exactly once is `radstream run`.",
     ));
@@ -280,6 +296,7 @@ fn summary(now: &Snapshot, messages: u64, model: String) -> DemoSummary {
             max: now.latency_ms.max(),
         },
         model,
+        teacher: String::new(),
         notes: vec![
             String::from(
                 "At-least-once delivery on an embedded broker; for exactly once use `radstream run` with Kafka.",

@@ -4,7 +4,7 @@
 //! JSONL or a CheXpert-style CSV ([`output`]) in input order. Memory is bounded by one chunk and
 //! one record. A record that cannot be read becomes a line with its reason; it never ends the run.
 
-mod input;
+pub(super) mod input;
 mod output;
 mod rows;
 
@@ -322,7 +322,7 @@ fn reports(count: u64) -> String {
 }
 
 /// What stops a run from within.
-enum Failed {
+pub(in crate::command) enum Failed {
     Write(io::Error),
     Label(LabelError),
 }

@@ -20,7 +20,9 @@ pub mod evaluate;
 pub mod exit;
 pub mod explain;
 pub mod label;
+pub mod pseudo_label;
 pub mod run;
+pub mod teacher;
 pub mod test_profile;
 pub mod topics;
 
@@ -38,10 +40,13 @@ Examples:
   radstream label report.txt                       label files, no Kafka
   radstream evaluate --gold gold.jsonl             how good are the labels?
   radstream check --config radstream.toml          is everything right?
+  radstream teacher try --config radstream.toml report.txt
+  radstream pseudo-label --config radstream.toml reports.jsonl --out labelled.jsonl
   radstream explain message.hl7                    how is this message read, and why?
   radstream test-profile profiles/hospital         is a source profile right?
   radstream topics create --config radstream.toml
   radstream run --config radstream.toml
+  radstream run --config radstream.toml --stage teach
 
 Exit codes:
   0 all is well        64 usage           65 input not as it should be (--strict, test-profile)
@@ -67,6 +72,10 @@ enum Command {
     Check(CheckArgs),
     /// Show how one record is read, and why.
     Explain(explain::ExplainArgs),
+    /// Have a teacher label a file of reports, to train a student on.
+    PseudoLabel(pseudo_label::PseudoLabelArgs),
+    /// Try the teacher on one report.
+    Teacher(teacher::TeacherArgs),
     /// Test source profiles on their messages.
     TestProfile(test_profile::TestProfileArgs),
     /// Work with the topics.
@@ -142,6 +151,14 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => {
             let environment = config::process_environment();
             explain::run(&args, environment, &mut io::stdin().lock(), &mut stdout, &mut stderr)
+        }
+        Command::PseudoLabel(args) => {
+            let environment = config::process_environment();
+            pseudo_label::run(&args, environment, &mut io::stdin().lock(), &mut stderr)
+        }
+        Command::Teacher(args) => {
+            let environment = config::process_environment();
+            teacher::run(&args, environment, &mut io::stdin().lock(), &mut stdout, &mut stderr)
         }
         Command::TestProfile(args) => test_profile::run(&args, &mut stdout, &mut stderr),
         Command::Topics(TopicsArgs { command: TopicsCommand::Create { config } }) => {

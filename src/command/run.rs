@@ -22,6 +22,7 @@ use crate::telemetry::http::{Endpoints, Server, serve};
 use crate::telemetry::totals::Totals;
 use crate::telemetry::{self, TelemetryError};
 
+use super::assemble::teacher::TeacherError;
 use super::assemble::{self, InputError, Loaded, TopicsError};
 use super::exit;
 
@@ -37,6 +38,7 @@ const UNHEALTHY_TICKS: u32 = 50;
 #[command(after_help = "Examples:
   radstream run --config /etc/radstream/radstream.toml
   radstream run --config radstream.toml --until-end     # work off what is there, then exit
+  radstream run --config radstream.toml --stage teach   # second opinions; needs [[teacher.providers]]
   RADSTREAM__KAFKA__BOOTSTRAP_SERVERS=kafka:9092 radstream run
 
 SIGTERM or Ctrl-C: finishes running batches, commits, leaves the group, within shutdown.grace_s.
@@ -58,6 +60,8 @@ pub struct RunArgs {
 pub enum Stage {
     /// Label reports with the student.
     Label,
+    /// Give escalated reports a second opinion: ask the teacher, publish revisions and training samples.
+    Teach,
 }
 
 /// Why `run` could not start or go on.
@@ -85,6 +89,9 @@ pub enum RunError {
     /// The input.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// The teacher.
+    #[error(transparent)]
+    Teacher(#[from] TeacherError),
     /// The schema registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -134,7 +141,9 @@ impl RunError {
     /// The documented exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Telemetry(_) | Self::Http { .. } | Self::Student(_) => exit::CONFIGURATION,
+            Self::Telemetry(_) | Self::Http { .. } | Self::Student(_) | Self::Teacher(_) => {
+                exit::CONFIGURATION
+            }
             Self::Topics(TopicsError::Cluster(error)) => exit::of_admin_error(error),
             Self::Topics(TopicsError::Missing(_)) => exit::CONFIGURATION,
             Self::Input(InputError::Schema { .. }) => exit::CONFIGURATION,
@@ -174,7 +183,7 @@ pub fn run(args: &RunArgs, stderr: &mut dyn Write) -> u8 {
             return exit::CONFIGURATION;
         }
     };
-    match start(&settings, args.until_end) {
+    match start(&settings, args.stage, args.until_end) {
         Ok(()) => exit::OK,
         Err(error) => {
             drop(writeln!(stderr, "radstream: {error}"));
@@ -183,7 +192,7 @@ pub fn run(args: &RunArgs, stderr: &mut dyn Write) -> u8 {
     }
 }
 
-fn start(settings: &Settings, until_end: bool) -> Result<(), RunError> {
+fn start(settings: &Settings, stage: Stage, until_end: bool) -> Result<(), RunError> {
     let format = match settings.log.format {
         config::LogFormat::Human => telemetry::LogFormat::Human,
         config::LogFormat::Json => telemetry::LogFormat::Json,
@@ -194,13 +203,32 @@ fn start(settings: &Settings, until_end: bool) -> Result<(), RunError> {
     let mut process = Process::new(settings, &runtime)?;
     let auth = Authenticator::from_settings(settings);
 
+    let result = match stage {
+        Stage::Label => label(settings, until_end, auth, &runtime, &mut process),
+        Stage::Teach => teach(settings, until_end, auth, &runtime, &mut process),
+    };
+    let totals = process.totals.snapshot();
+    tracing::info!(records = totals.records, outcomes = ?totals.outcomes, "stage ended");
+    // HTTP stops last, so that probes see the drain.
+    drop(process);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+fn label(
+    settings: &Settings,
+    until_end: bool,
+    auth: Arc<Authenticator>,
+    runtime: &Runtime,
+    process: &mut Process,
+) -> Result<(), RunError> {
     // The cheap questions first: a missing topic is told before a model is loaded.
     let cluster = Cluster::connect(settings, assemble::PATIENCE).map_err(TopicsError::Cluster)?;
-    let counts = assemble::partition_counts(&cluster, settings)?;
+    let counts = assemble::partition_counts(&cluster, assemble::stage_topics(settings))?;
     let stop_at =
         if until_end { Some(assemble::input_ends(&cluster, settings, &counts)?) } else { None };
     drop(cluster);
-    let framing = runtime.block_on(assemble::framing(settings))?;
+    let framing = runtime.block_on(assemble::framing(settings, false))?;
     let loaded = assemble::load_labeler(settings)?;
     tracing::info!(
         model = loaded.model.name,
@@ -211,15 +239,43 @@ fn start(settings: &Settings, until_end: bool) -> Result<(), RunError> {
     );
     let options = assemble::stage_options(settings, auth, &loaded, framing, &counts, stop_at)?;
     let Loaded { engine, .. } = loaded;
-    let result = process.supervise(settings, |stop, health, totals| {
+    process.supervise(settings, |stop, health, totals| {
         pipeline::run(options, engine, stop, health, totals)
-    });
-    let totals = process.totals.snapshot();
-    tracing::info!(records = totals.records, labelled = totals.labelled(), "stage label ended");
-    // HTTP stops last, so that probes see the drain.
-    drop(process);
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    result
+    })
+}
+
+fn teach(
+    settings: &Settings,
+    until_end: bool,
+    auth: Arc<Authenticator>,
+    runtime: &Runtime,
+    process: &mut Process,
+) -> Result<(), RunError> {
+    // Before anything is asked of the cluster: without a teacher there is nothing to do.
+    assemble::teacher::teacher(settings)?;
+    let cluster = Cluster::connect(settings, assemble::PATIENCE).map_err(TopicsError::Cluster)?;
+    let topics = assemble::teacher::teach_topics(settings);
+    let counts = assemble::partition_counts(&cluster, topics)?;
+    let stop_at = if until_end {
+        Some(assemble::teacher::teach_ends(&cluster, settings, &counts)?)
+    } else {
+        None
+    };
+    drop(cluster);
+    let framing = runtime.block_on(assemble::framing(settings, true))?;
+    let providers: Vec<&str> =
+        settings.teacher.providers.iter().map(|provider| provider.name.as_str()).collect();
+    tracing::info!(
+        ?providers,
+        prompt = crate::teacher::prompt::version(),
+        group = settings.teacher.group,
+        instance = settings.kafka.instance(),
+        "stage teach starts"
+    );
+    let options = assemble::teacher::teach_options(settings, auth, framing, stop_at)?;
+    process.supervise(settings, |stop, health, totals| {
+        pipeline::teach::run(options, stop, health, totals)
+    })
 }
 
 /// The runtime of HTTP and signals: one thread, since the work is done elsewhere.

@@ -33,6 +33,7 @@ pub fn specs(settings: &Settings) -> Vec<TopicSpec> {
             (&topics.findings, topics.findings_retention_hours, record),
             (&topics.escalations, topics.escalations_retention_hours, record),
             (&topics.distillation, topics.distillation_retention_hours, record),
+            (&topics.retries, topics.escalations_retention_hours, record),
             (&topics.dead_letters, topics.dead_letters_retention_hours, record),
         ])
         .filter(|(name, ..)| !name.is_empty())
@@ -254,6 +255,7 @@ mod tests {
                 "radiology.findings",
                 "radiology.escalations",
                 "radiology.distillation",
+                "radiology.escalations.retry",
                 "radiology.dead-letters"
             ]
         );

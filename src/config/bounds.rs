@@ -12,6 +12,7 @@ pub(super) fn bounds(s: &Settings) -> Vec<Finding> {
     connection(s, &mut found);
     pipeline(s, &mut found);
     publishing(s, &mut found);
+    teacher(s, &mut found);
     found
 }
 
@@ -58,12 +59,38 @@ fn pipeline(s: &Settings, found: &mut Vec<Finding>) {
     within(found, "student.max_reports_per_second", s.student.max_reports_per_second, 0.0..=1e9);
 }
 
+fn teacher(s: &Settings, found: &mut Vec<Finding>) {
+    let teacher = &s.teacher;
+    within(found, "teacher.window", teacher.window, 1..=10_000);
+    within(found, "teacher.attempts", teacher.attempts, 1..=20);
+    within(found, "teacher.retry_delay_s", teacher.retry_delay_s, 1..=86_400);
+    within(found, "teacher.give_up_after_s", teacher.give_up_after_s, 60..=2_592_000);
+    within(found, "teacher.daily_cost", teacher.daily_cost, 0.0..=1e12);
+    within(found, "teacher.remember", teacher.remember, 0..=10_000_000);
+    within(found, "teacher.review_sure", teacher.review_sure, 0.0..=1.0);
+    within(found, "teacher.review_unsure", teacher.review_unsure, 0.0..=1.0);
+    within(found, "teacher.review_many", teacher.review_many, 1..=13);
+    for (index, provider) in teacher.providers.iter().enumerate() {
+        let key = |name: &str| format!("teacher.providers[{index}].{name}");
+        within(found, key("timeout_s"), provider.timeout_s, 1..=3_600);
+        within(found, key("max_tokens"), provider.max_tokens, 256..=1_000_000);
+        within(found, key("concurrency"), provider.concurrency, 1..=1_000);
+        within(found, key("prompt_price"), provider.prompt_price, 0.0..=1e9);
+        within(found, key("completion_price"), provider.completion_price, 0.0..=1e9);
+    }
+}
+
 fn publishing(s: &Settings, found: &mut Vec<Finding>) {
     if let Some(confidence) = s.routing.min_confidence {
         within(found, "routing.min_confidence", confidence, 0.0..=1.0);
     }
     within(found, "routing.max_escalation_rate", s.routing.max_escalation_rate, 0.0..=1.0);
     within(found, "routing.audit_rate", s.routing.audit_rate, 0.0..=1.0);
+    let tokens = s.routing.max_tokens_per_word;
+    within(found, "routing.max_tokens_per_word", tokens, 0.0..=100.0);
+    if let Some(most) = s.routing.max_rule_conflicts {
+        within(found, "routing.max_rule_conflicts", most, 0..=13);
+    }
     within(found, "publish.max_message_bytes", s.publish.max_message_bytes, 10_000..=100_000_000);
     let ratio = s.publish.max_dead_letter_ratio;
     if ratio <= 0.0 {
@@ -82,7 +109,7 @@ fn publishing(s: &Settings, found: &mut Vec<Finding>) {
 
 fn within<T: PartialOrd + Display>(
     found: &mut Vec<Finding>,
-    key: &'static str,
+    key: impl Into<String>,
     value: T,
     range: RangeInclusive<T>,
 ) {

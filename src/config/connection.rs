@@ -221,6 +221,9 @@ pub struct Topics {
     /// Topic of the training samples. Holds de-identified report text. A retracted report is struck
     /// from it. Default "radiology.distillation". "" when no samples are collected.
     pub distillation: String,
+    /// Topic of the escalations that wait because no teacher answered. Same access rules as the input.
+    /// Only stage teach uses it. Default "radiology.escalations.retry".
+    pub retries: String,
     /// Topic of the messages that could not be processed, byte for byte. Same access rules as the
     /// input. Default "radiology.dead-letters".
     pub dead_letters: String,
@@ -252,6 +255,7 @@ impl Default for Topics {
             findings: "radiology.findings".to_owned(),
             escalations: "radiology.escalations".to_owned(),
             distillation: "radiology.distillation".to_owned(),
+            retries: "radiology.escalations.retry".to_owned(),
             dead_letters: "radiology.dead-letters".to_owned(),
             partitions: 6,
             replication_factor: 3,

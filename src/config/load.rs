@@ -139,6 +139,12 @@ impl Loader {
                 self.report(Finding::new(key, problem.to_string(), remedy));
             }
         }
+        for provider in &mut settings.teacher.providers {
+            if let Err(problem) = provider.api_key.resolve(environment) {
+                let what = format!("api_key of {:?}: {problem}", provider.name);
+                self.report(Finding::new("teacher.providers", what, problem.remedy()));
+            }
+        }
     }
 
     /// Reads the source profiles, whose problems stand in their own files.

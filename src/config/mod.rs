@@ -22,6 +22,7 @@ mod secret;
 mod security;
 mod settings;
 mod source;
+mod teacher;
 mod validate;
 
 pub use connection::{
@@ -34,3 +35,4 @@ pub use settings::{
     DeadLetterHeaders, Delivery, Device, Guarantee, Http, Intake, Labeler, Log, LogFormat, Memory,
     Publish, Routing, Settings, Shutdown, Student,
 };
+pub use teacher::{Teacher, TeacherApi, TeacherFormat, TeacherProvider};

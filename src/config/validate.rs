@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::security::security;
 use super::settings::{Guarantee, Intake, Labeler, Settings};
+use super::teacher::TeacherApi;
 use super::{kafka, properties};
 use crate::decode::DecodeOptions;
 
@@ -42,6 +43,7 @@ pub(super) fn validate(settings: &Settings) -> Vec<Finding> {
     sizes(settings, &mut found);
     security(settings, &mut found);
     passed_properties(settings, &mut found);
+    teacher(settings, &mut found);
     files(settings, &mut found);
     found
 }
@@ -146,6 +148,48 @@ fn names(s: &Settings, found: &mut Vec<Finding>) {
     }
 }
 
+fn teacher(s: &Settings, found: &mut Vec<Finding>) {
+    if s.teacher.group.trim().is_empty() {
+        found.push(Finding::new("teacher.group", "it is empty", "name the consumer group"));
+    }
+    if s.teacher.group == s.kafka.group {
+        let what = "it is also the group of stage label: neither would get all its partitions";
+        let finding = Finding::new("teacher.group", what, "give each stage a group of its own");
+        found.push(finding.against("kafka.group"));
+    }
+    let mut names = std::collections::BTreeSet::new();
+    for (index, provider) in s.teacher.providers.iter().enumerate() {
+        let mut wrong = |name: &str, what: &str, remedy: &str| {
+            found.push(Finding::new(format!("teacher.providers[{index}].{name}"), what, remedy));
+        };
+        if provider.name.trim().is_empty() || !names.insert(provider.name.as_str()) {
+            wrong("name", "it is empty, or another provider has it", "give each its own name");
+        }
+        let url = reqwest::Url::parse(&provider.base_url);
+        if !url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+            let remedy =
+                "write http:// or https://, host and version: \"http://127.0.0.1:8000/v1\"";
+            wrong("base_url", "it is not an http or https URL", remedy);
+        }
+        let open = reqwest::Url::parse(&provider.base_url).is_ok_and(|url| {
+            let host = url.host_str().unwrap_or_default();
+            let own = host == "localhost" || host == "[::1]" || host.starts_with("127.");
+            url.scheme() == "http" && !own
+        });
+        if open && !provider.local {
+            let what = "reports and the key would go over the network unencrypted";
+            wrong("base_url", what, "use https, or set local = true where the network is your own");
+        }
+        if provider.model.trim().is_empty() {
+            wrong("model", "it is empty", "name the model as the server does");
+        }
+        if provider.api == TeacherApi::Azure && provider.api_version.is_empty() {
+            let remedy = "name the version of Azure's API, such as \"2024-10-21\"";
+            wrong("api_version", "Azure wants one", remedy);
+        }
+    }
+}
+
 /// `host:port`, with an optional `PROTOCOL://` before it. An IPv6 host stands in brackets.
 fn is_server(server: &str) -> bool {
     let server = server.trim();
@@ -165,6 +209,7 @@ fn topics(s: &Settings, found: &mut Vec<Finding>) {
             ("topics.findings", &s.topics.findings),
             ("topics.escalations", &s.topics.escalations),
             ("topics.distillation", &s.topics.distillation),
+            ("topics.retries", &s.topics.retries),
             ("topics.dead_letters", &s.topics.dead_letters),
         ])
         .collect();

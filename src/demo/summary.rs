@@ -50,6 +50,8 @@ pub struct DemoSummary {
     pub latency: Latency,
     /// Who labelled, in one line.
     pub model: String,
+    /// How the second opinions ended, in one line; empty without a teacher.
+    pub teacher: String,
     /// Things to know, one line each.
     pub notes: Vec<String>,
 }
@@ -94,6 +96,9 @@ impl DemoSummary {
         ));
         if !self.model.is_empty() {
             out.push_str(&format!("model    {}\n", self.model));
+        }
+        if !self.teacher.is_empty() {
+            out.push_str(&format!("teacher  {}\n", self.teacher));
         }
         out
     }
@@ -289,6 +294,7 @@ mod tests {
             dead_letters: counts(&[("syntax", 20), ("unknown_format", 10), ("empty", 6)]),
             latency: Latency { p50: 38, p90: 90, p99: 410, max: 12_345 },
             model: "radstream-small 0.1.0".to_owned(),
+            teacher: String::new(),
             notes: vec!["at-least-once on an embedded broker".to_owned()],
         }
     }

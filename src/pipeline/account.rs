@@ -25,7 +25,7 @@ pub struct DeadLetterLimits {
 
 /// Counts committed records, in the metrics and in the process's own totals.
 #[expect(clippy::cast_precision_loss, reason = "metrics for reading")]
-pub(super) fn count(done: &[Finished], ends: &[PrefixEnd], totals: &Totals) {
+pub(super) fn count(stage: &'static str, done: &[Finished], ends: &[PrefixEnd], totals: &Totals) {
     let now = unix_ms();
     metrics::histogram!(names::TRANSACTION_RECORDS).record(done.len() as f64);
     for end in ends {
@@ -41,7 +41,7 @@ pub(super) fn count(done: &[Finished], ends: &[PrefixEnd], totals: &Totals) {
             .timestamp_ms
             .map(|at| Duration::from_millis(u64::try_from(now.saturating_sub(at)).unwrap_or(0)));
         if let Some(latency) = latency {
-            metrics::histogram!(names::END_TO_END_LATENCY_SECONDS, "stage" => "label")
+            metrics::histogram!(names::END_TO_END_LATENCY_SECONDS, "stage" => stage)
                 .record(latency.as_secs_f64());
         }
         for outgoing in &finished.outgoing {

@@ -30,7 +30,12 @@ pub struct Finished {
     pub outcomes: Vec<Outcome>,
     /// Messages, in the order of the reports.
     pub outgoing: Vec<Outgoing>,
+    /// Given back when the record is committed, or its assignment has ended.
+    pub hold: Option<Hold>,
 }
+
+/// Something that a record occupies until it is committed, such as a place in a window.
+pub type Hold = Box<dyn Send>;
 
 impl Weigh for Finished {
     fn weight(&self) -> usize {
@@ -119,6 +124,7 @@ impl Flight {
             timestamp_ms: self.record.timestamp_ms,
             outcomes,
             outgoing,
+            hold: None,
         })
     }
 }

@@ -11,9 +11,10 @@ use parking_lot::Mutex;
 use crate::decode::DecodeOptions;
 use crate::publish::{EncodeError, Identity, Labelled, ModelIdentity, Publisher};
 use crate::report::Scored;
-use crate::route::{Decision, RoutePolicy, decide, draw_of};
+use crate::route::{Decision, Hints, RoutePolicy, decide, draw_of};
 use crate::student::StudentError;
 use crate::student::bucket::Batch;
+use crate::student::rules::RuleLabeler;
 use crate::telemetry::names;
 use crate::telemetry::totals::Outcome;
 
@@ -36,6 +37,8 @@ pub struct Labeling {
     /// How records were decoded: what else the message of an escalated report says of people is read
     /// then.
     pub decode: DecodeOptions,
+    /// The rules, where the policy asks them too.
+    pub rules: Option<RuleLabeler>,
     /// Makes dead letters.
     pub letters: Letters,
     /// What `model` said before.
@@ -184,9 +187,24 @@ impl Labeling {
         task.flight.complete(task.part, part)
     }
 
+    /// What the policy wants to know besides the scores. The rules cost time: only if they are wanted.
+    #[expect(clippy::cast_precision_loss, reason = "tokens of a report are few")]
+    fn hints(&self, task: &Task) -> Hints {
+        let tokens_per_word = task.encoding.as_ref().map_or(0.0, |encoding| {
+            let texts = task.text.sections.iter().map(|section| section.text.expose());
+            let words: usize = texts.map(|text| text.split_whitespace().count()).sum();
+            encoding.len() as f64 / words.max(1) as f64
+        });
+        let rules = self.rules.as_ref().map(|rules| {
+            rules.label(&task.text).probabilities.map(|row| crate::route::choose(&row).0)
+        });
+        Hints { tokens_per_word, rules }
+    }
+
     fn labelled(&self, task: &Task, scored: &Scored) -> Result<Part, EncodeError> {
         let identity = Identity::of(&task.report, &task.text, &self.model);
-        let decision = decide(scored, &task.report, &self.policy, draw_of(&identity.event_id));
+        let draw = draw_of(&identity.event_id);
+        let decision = decide(scored, &task.report, &self.hints(task), &self.policy, draw);
         let (withheld, identifiers);
         let source = source(&task.flight.record, task.part);
         let mut labelled = Labelled {

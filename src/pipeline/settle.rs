@@ -110,6 +110,8 @@ pub struct TopicNames {
     pub escalations: String,
     /// Distillation samples.
     pub distillation: String,
+    /// Escalations put off.
+    pub retries: String,
     /// Dead letters.
     pub dead_letters: String,
 }
@@ -120,6 +122,7 @@ impl TopicNames {
             Topic::Findings => &self.findings,
             Topic::Escalations => &self.escalations,
             Topic::Distillation => &self.distillation,
+            Topic::Retries => &self.retries,
             Topic::DeadLetters => &self.dead_letters,
         }
     }
@@ -127,6 +130,8 @@ impl TopicNames {
 
 /// What the thread needs.
 pub struct Settler {
+    /// Name of the stage, in metrics.
+    pub stage: &'static str,
     /// Publishes and commits.
     pub committer: Committer,
     /// Limits of one transaction.
@@ -281,7 +286,7 @@ impl Settler {
         }
         self.health.committed(self.budget.used() > 0);
         self.committer.consumer().note_committed(ends);
-        count(&done, ends, &self.totals);
+        count(self.stage, &done, ends, &self.totals);
         state.window.check(self.dead_letters)
     }
 

@@ -132,6 +132,8 @@ pub struct SchemaIds {
     pub findings: u32,
     /// Id of [`Contract::Escalation`].
     pub escalations: u32,
+    /// Id of [`Contract::Distillation`]; `None` for a stage that writes no samples.
+    pub distillation: Option<u32>,
 }
 
 /// How a body is framed.
@@ -205,9 +207,8 @@ pub(super) fn encode<T: Serialize>(
             let id = match contract {
                 Contract::Findings => ids.findings,
                 Contract::Escalation => ids.escalations,
-                // Stage label has none; stage teach brings its own id.
                 Contract::Distillation => {
-                    return Err(EncodeError::DoesNotFit { schema: contract.name() });
+                    ids.distillation.ok_or(EncodeError::DoesNotFit { schema: contract.name() })?
                 }
             };
             payload.push(0);

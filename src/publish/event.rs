@@ -114,6 +114,30 @@ pub struct Finding<'a> {
     pub status: Cow<'a, str>,
     pub confidence: f32,
     pub evidence: Option<PublishedEvidence<'a>>,
+    pub decided_by: Cow<'a, str>,
+    pub second_opinion: Option<SecondOpinion<'a>>,
+}
+
+/// What student and teacher say of one observation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in schemas/findings_event.avsc")]
+pub struct SecondOpinion<'a> {
+    pub student_status: Cow<'a, str>,
+    pub student_confidence: f32,
+    pub teacher_status: Cow<'a, str>,
+    pub teacher_confidence: Option<f32>,
+    pub teacher_agreement: Option<f32>,
+}
+
+/// Which teacher answered, and to what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "Teacher")]
+#[expect(missing_docs, reason = "documented in schemas/findings_event.avsc")]
+pub struct TeacherIdentity<'a> {
+    pub model: Cow<'a, str>,
+    pub provider: Cow<'a, str>,
+    pub prompt_version: Cow<'a, str>,
+    pub votes: i32,
 }
 
 /// Where the text says it.
@@ -240,6 +264,11 @@ pub struct FindingsEvent<'a> {
     pub pending_teacher: bool,
     pub escalation_withheld: bool,
     pub escalation_reasons: Vec<PublishedReason<'a>>,
+    pub teacher_outcome: Option<Cow<'a, str>>,
+    pub teacher_problem: Option<Cow<'a, str>>,
+    pub teacher: Option<TeacherIdentity<'a>>,
+    pub needs_review: bool,
+    pub review_reasons: Vec<Cow<'a, str>>,
     pub model: Option<Cow<'a, ModelIdentity>>,
     pub label_set_version: Cow<'a, str>,
     pub content_hash: Option<Cow<'a, str>>,
@@ -278,6 +307,7 @@ pub struct Escalation<'a> {
     pub sections_present: Vec<Cow<'a, str>>,
     pub procedure: PublishedProcedure<'a>,
     pub warnings: Vec<Cow<'a, str>>,
+    pub charset: Cow<'a, str>,
     pub training_excluded: bool,
     pub model: Cow<'a, ModelIdentity>,
     pub label_set_version: Cow<'a, str>,

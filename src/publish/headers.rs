@@ -18,6 +18,12 @@ pub const SCHEMA_HEADER: &str = "radstream.schema";
 /// `changed_at/rank/message_at` of [`ReportVersion`].
 pub const VERSION_HEADER: &str = "radstream.report.version";
 
+/// Name of the header that says how often an escalation was put off, from 1.
+pub const RETRY_ATTEMPT_HEADER: &str = "radstream.retry.attempt";
+
+/// Name of the header that says when it may be tried again: milliseconds since 1970-01-01 UTC.
+pub const RETRY_NOT_BEFORE_HEADER: &str = "radstream.retry.not_before";
+
 /// `ce_type` of a withdrawal: a null value on the distillation topic.
 pub const WITHDRAWN_TYPE: &str = "org.radstream.distillation.withdrawn.v1";
 
@@ -38,7 +44,7 @@ pub(super) struct EventHeaders<'a> {
 }
 
 impl EventHeaders<'_> {
-    pub(super) fn build(&self, source: &Source<'_>) -> Headers {
+    pub(super) fn build(&self, input: &[(String, Vec<u8>)]) -> Headers {
         let mut headers = Vec::with_capacity(9);
         push(&mut headers, "content-type", "application/avro");
         push(&mut headers, "ce_specversion", "1.0");
@@ -49,7 +55,7 @@ impl EventHeaders<'_> {
             push(&mut headers, "ce_time", &time);
         }
         push(&mut headers, SCHEMA_HEADER, self.contract.name());
-        pass_trace_context(source.headers, &mut headers);
+        pass_trace_context(input, &mut headers);
         headers
     }
 }

@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::ModelIdentity;
+use super::{ModelIdentity, TeacherIdentity};
 use crate::report::{Procedure, Report, ReportKey, ReportStatus, ReportText, ReportVersion};
 
 /// Namespace of event ids: UUID version 5 of `radstream.org` in the DNS namespace. Never change it.
@@ -49,6 +49,36 @@ impl Identity {
         let event_id = event_id(&report.key, &content_hash, report.status, model, 0);
         Self { event_id, content_hash }
     }
+}
+
+/// Id of a later revision: UUID version 5 of the id of revision 0, which names report, text, status and
+/// model, and the number of the revision.
+pub(super) fn revision_event_id(first: &Uuid, revision: u32) -> Uuid {
+    let mut name = Parts::default();
+    name.push(b"revision");
+    name.push(first.as_bytes());
+    name.push(&revision.to_be_bytes());
+    Uuid::new_v5(&EVENTS, &name.0)
+}
+
+/// Id of a training sample: UUID version 5 of text hash, prompt version, teacher and student.
+pub(super) fn sample_id(
+    text_hash: &str,
+    teacher: &TeacherIdentity<'_>,
+    student: &ModelIdentity,
+) -> Uuid {
+    let mut name = Parts::default();
+    for part in [
+        "sample",
+        text_hash,
+        &teacher.prompt_version,
+        &teacher.provider,
+        &teacher.model,
+        &student.sha256,
+    ] {
+        name.push(part.as_bytes());
+    }
+    Uuid::new_v5(&EVENTS, &name.0)
 }
 
 /// Id of an event without text (retraction, promotion): its report's version stands where the

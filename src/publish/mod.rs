@@ -18,18 +18,25 @@ mod headers;
 mod identity;
 pub mod registry;
 mod render;
+mod revision;
+mod sample;
 
 pub use codec::{Contract, DecodeError, EncodeError, Framing, SchemaIds, decode};
 pub use dead_letter::ErrorHeaders;
 pub use event::{
     Cell, Escalation, EventKind, Finding, FindingsEvent, Probabilities, Provenance,
     PublishedCoding, PublishedEvidence, PublishedIdentifier, PublishedProcedure, PublishedReason,
-    PublishedSection, PublishedSource, PublishedStatus, PublishedVersion,
+    PublishedSection, PublishedSource, PublishedStatus, PublishedVersion, SecondOpinion,
+    TeacherIdentity,
 };
-pub use headers::{SCHEMA_HEADER, VERSION_HEADER, WITHDRAWN_TYPE};
+pub use headers::{
+    RETRY_ATTEMPT_HEADER, RETRY_NOT_BEFORE_HEADER, SCHEMA_HEADER, VERSION_HEADER, WITHDRAWN_TYPE,
+};
 pub(crate) use identity::hex;
 pub use identity::{Identity, content_hash, event_id};
 pub use render::Labelled;
+pub use revision::{Opinion, Revised, TeacherOutcome};
+pub use sample::{Deidentification, DistillationSample, LabelSource, SampleKind, SampleLabel};
 
 /// Version of the set of observations and statuses and of what they mean (the labelling guide).
 /// Change it when a label comes to mean something else, so that training data can be told apart.
@@ -47,6 +54,8 @@ pub enum Topic {
     Escalations,
     /// Avro distillation samples.
     Distillation,
+    /// Escalations that wait for a teacher that does not answer.
+    Retries,
     /// Original bytes.
     DeadLetters,
 }
@@ -58,6 +67,7 @@ impl Topic {
             Self::Findings => "findings",
             Self::Escalations => "escalations",
             Self::Distillation => "distillation",
+            Self::Retries => "retries",
             Self::DeadLetters => "dead_letters",
         }
     }
@@ -216,7 +226,8 @@ impl Publisher {
             contract: Contract::Escalation,
             now_ms,
         };
-        self.seal(labelled.source, labelled.report, &escalation, &envelope)
+        let key = labelled.report.key.expose();
+        self.seal(labelled.source.headers, key, &escalation, &envelope)
     }
 
     /// What was published of this report no longer holds.
@@ -256,6 +267,31 @@ impl Publisher {
             headers: headers::of_withdrawal(source, &id, origin, &report.version, now_ms),
             timestamp_ms: None,
         })
+    }
+
+    /// An escalation that waits: its record as it came, to be read again from `not_before_ms` on.
+    /// `attempt` counts how often it was put off.
+    pub fn retry(
+        &self,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        input: &[(String, Vec<u8>)],
+        attempt: u32,
+        not_before_ms: i64,
+    ) -> Outgoing {
+        let ours = [RETRY_ATTEMPT_HEADER, RETRY_NOT_BEFORE_HEADER];
+        let mut headers: headers::Headers =
+            input.iter().filter(|(name, _)| !ours.contains(&name.as_str())).cloned().collect();
+        headers::push(&mut headers, RETRY_ATTEMPT_HEADER, &attempt.to_string());
+        headers::push(&mut headers, RETRY_NOT_BEFORE_HEADER, &not_before_ms.to_string());
+        Outgoing {
+            topic: Topic::Retries,
+            partition: None,
+            key: key.map(<[u8]>::to_vec),
+            payload: payload.map(<[u8]>::to_vec),
+            headers,
+            timestamp_ms: None,
+        }
     }
 
     /// The report's status changed and its text was not sent again.
@@ -305,13 +341,14 @@ impl Publisher {
             contract: Contract::Findings,
             now_ms: event.labelled_at,
         };
-        self.seal(source, report, event, &envelope)
+        self.seal(source.headers, report.key.expose(), event, &envelope)
     }
 
+    /// A record under `key`, with the trace context of the `input` headers.
     fn seal<T: Serialize>(
         &self,
-        source: &Source<'_>,
-        report: &Report,
+        input: &[(String, Vec<u8>)],
+        key: &str,
         value: &T,
         envelope: &headers::EventHeaders<'_>,
     ) -> Result<Outgoing, EncodeError> {
@@ -323,9 +360,9 @@ impl Publisher {
                 Contract::Distillation => Topic::Distillation,
             },
             partition: None,
-            key: Some(report.key.expose().as_bytes().to_vec()),
+            key: Some(key.as_bytes().to_vec()),
             payload: Some(codec::encode(contract, self.settings.framing, value)?),
-            headers: envelope.build(source),
+            headers: envelope.build(input),
             timestamp_ms: None,
         };
         let bytes = outgoing.bytes() + RECORD_OVERHEAD;

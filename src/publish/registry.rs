@@ -126,7 +126,8 @@ pub enum RegistryError {
     },
 }
 
-/// Gets ids for the findings and escalations schemas, under the subjects `<topic>-value`.
+/// Gets ids for our schemas, under the subjects `<topic>-value`; that of samples where a topic for
+/// them is given.
 ///
 /// Registering a schema that is there already gives its id and changes nothing.
 ///
@@ -136,12 +137,17 @@ pub async fn register(
     settings: &RegistrySettings,
     findings_topic: &str,
     escalations_topic: &str,
+    distillation_topic: Option<&str>,
 ) -> Result<SchemaIds, RegistryError> {
     let client = client(settings)?;
     let id = async |contract, topic| id_of(settings, &client, contract, topic).await;
     Ok(SchemaIds {
         findings: id(Contract::Findings, findings_topic).await?,
         escalations: id(Contract::Escalation, escalations_topic).await?,
+        distillation: match distillation_topic {
+            Some(topic) => Some(id(Contract::Distillation, topic).await?),
+            None => None,
+        },
     })
 }
 

@@ -52,6 +52,8 @@ impl<'a> Labelled<'a> {
                 status: borrowed(status),
                 confidence,
                 evidence: evidence.map(|evidence| self.evidence(evidence, evidence_text)),
+                decided_by: Cow::Borrowed("student"),
+                second_opinion: None,
             })
             .collect();
         FindingsEvent {
@@ -118,6 +120,7 @@ impl<'a> Labelled<'a> {
             sections_present: kinds(text.present.iter().copied()),
             procedure: procedure(&report.procedure),
             warnings: self.published_warnings(),
+            charset: borrowed(report.charset),
             training_excluded: report.warnings.contains(&Warning::AiDrafted),
             model: Cow::Borrowed(model),
             label_set_version: borrowed(LABEL_SET_VERSION),
@@ -217,6 +220,11 @@ fn bare<'a>(
         pending_teacher: false,
         escalation_withheld: false,
         escalation_reasons: Vec::new(),
+        teacher_outcome: None,
+        teacher_problem: None,
+        teacher: None,
+        needs_review: false,
+        review_reasons: Vec::new(),
         model: None,
         label_set_version: borrowed(LABEL_SET_VERSION),
         content_hash: None,

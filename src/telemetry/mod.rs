@@ -41,7 +41,8 @@ pub enum TelemetryError {
 /// # Errors
 /// The filter cannot be read.
 pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(filter)?;
+    // The teacher's client library logs bodies that it cannot read, and they may quote a report.
+    let filter = EnvFilter::try_new(format!("{filter},async_openai=off"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

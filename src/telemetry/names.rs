@@ -54,6 +54,18 @@ metrics_table! {
     OUTPUT_RECORDS_TOTAL Counter "radstream_output_records_total" "Records published and committed; label topic.";
     DEAD_LETTERS_TOTAL Counter "radstream_dead_letters_total" "Dead letters published and committed; label class.";
     REBALANCES_TOTAL Counter "radstream_rebalances_total" "Changes of the assignment; label kind.";
+    TEACHER_CALLS_TOTAL Counter "radstream_teacher_calls_total" "Calls of the teacher; labels provider, outcome (answered, or what went wrong).";
+    TEACHER_REPAIRS_TOTAL Counter "radstream_teacher_repairs_total" "Answers that were not valid and were asked for once more; label problem.";
+    TEACHER_REMEMBERED_TOTAL Counter "radstream_teacher_remembered_total" "Questions answered from memory: the same text was asked before.";
+    TEACHER_COST Gauge "radstream_teacher_cost" "Money spent since the start, in the currency of the prices; label provider.";
+    TEACHER_CONCURRENCY_LIMIT Gauge "radstream_teacher_concurrency_limit" "Questions that may be asked at once at present; label provider.";
+    TEACHER_BREAKER_OPEN Gauge "radstream_teacher_breaker_open" "1 while a provider is left alone because it fails; label provider.";
+    TEACHER_CELLS_TOTAL Counter "radstream_teacher_cells_total" "Cells that the teacher was asked about; label result (agreed, changed).";
+    TEACHER_RETRIES_TOTAL Counter "radstream_teacher_retries_total" "Escalations put off to the retry topic because no teacher answered.";
+    REVIEWS_TOTAL Counter "radstream_reviews_total" "Revisions that a person should look at; label reason.";
+    DEIDENTIFICATIONS_TOTAL Counter "radstream_deidentifications_total" "Reports de-identified for the teacher or for training; label outcome (done, or why refused).";
+    GEN_AI_TOKEN_USAGE Histogram "gen_ai_client_token_usage" "Tokens of a call of the teacher; labels gen_ai_token_type, gen_ai_operation_name, gen_ai_provider_name, gen_ai_request_model.";
+    GEN_AI_OPERATION_DURATION_SECONDS Histogram "gen_ai_client_operation_duration_seconds" "Time of a call of the teacher; labels error_type, gen_ai_operation_name, gen_ai_provider_name, gen_ai_request_model.";
     END_TO_END_LATENCY_SECONDS Histogram "radstream_end_to_end_latency_seconds" "From the input record's timestamp to the commit of its outcome; label stage.";
 }
 
@@ -75,7 +87,9 @@ mod tests {
     #[test]
     fn names_follow_prometheus_rules() {
         for (name, kind, help) in ALL {
-            assert!(name.starts_with("radstream_"), "{name}");
+            // Those of generative AI have the names of OpenTelemetry's conventions.
+            let ours = name.starts_with("radstream_") || name.starts_with("gen_ai_client_");
+            assert!(ours, "{name}");
             assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
             let unit = name.trim_end_matches("_total").rsplit('_').next();
             assert!(!matches!(unit, Some("ms" | "us" | "millis" | "kb")), "{name}: base units");

@@ -11,6 +11,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of the support")]
 #![allow(unreachable_pub, reason = "a test binary exports nothing; `pub` marks what tests call")]
 
+pub mod escalations;
 pub mod kafka;
 pub mod processes;
 pub mod records;

@@ -12,17 +12,17 @@ use crate::pdf::PdfProcess;
 use crate::report::{Intent, ReportText};
 
 /// Longest record, in bytes: a message, a JSON line, a CSV row, a text file.
-pub(super) const MAX_RECORD: usize = 32 << 20;
+pub(in crate::command) const MAX_RECORD: usize = 32 << 20;
 
 /// One record of the input.
-pub(super) struct Item {
+pub(in crate::command) struct Item {
     /// Accession number, the record's own id, or where it stands.
-    pub(super) id: String,
-    pub(super) body: Body,
+    pub(in crate::command) id: String,
+    pub(in crate::command) body: Body,
 }
 
 /// What a record holds.
-pub(super) enum Body {
+pub(in crate::command) enum Body {
     /// A report to label.
     Text(ReportText),
     /// Nothing to label; the outcome's name.
@@ -40,7 +40,7 @@ pub(super) enum Body {
 
 impl Item {
     /// Bytes of text, for the chunk's budget.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::command) fn bytes(&self) -> usize {
         match &self.body {
             Body::Text(text) => text.sections.iter().map(|part| part.text.expose().len()).sum(),
             _ => 0,
@@ -49,15 +49,15 @@ impl Item {
 }
 
 /// Where records come from.
-pub(super) struct Source<'a> {
-    pub(super) name: &'a str,
-    pub(super) format: InputFormat,
-    pub(super) text_column: Option<&'a str>,
-    pub(super) id_column: Option<&'a str>,
+pub(in crate::command) struct Source<'a> {
+    pub(in crate::command) name: &'a str,
+    pub(in crate::command) format: InputFormat,
+    pub(in crate::command) text_column: Option<&'a str>,
+    pub(in crate::command) id_column: Option<&'a str>,
 }
 
 /// Why reading stopped.
-pub(super) enum ReadError {
+pub(in crate::command) enum ReadError {
     Io(io::Error),
     /// The header lacks a column.
     Column(String),
@@ -77,10 +77,10 @@ impl From<Failed> for ReadError {
 }
 
 /// Takes the records, in order.
-pub(super) type Sink<'a> = dyn FnMut(Item) -> Result<(), Failed> + 'a;
+pub(in crate::command) type Sink<'a> = dyn FnMut(Item) -> Result<(), Failed> + 'a;
 
 /// Reads every record of a source.
-pub(super) fn read(
+pub(in crate::command) fn read(
     source: &Source<'_>,
     mut reader: impl BufRead,
     sink: &mut Sink<'_>,
@@ -111,7 +111,7 @@ pub(super) fn read(
 }
 
 /// Format by first line, then by file name, then by first line again.
-pub(super) fn detect(path: &Path, first: &[u8]) -> InputFormat {
+pub(in crate::command) fn detect(path: &Path, first: &[u8]) -> InputFormat {
     let start = first.trim_ascii_start();
     let start = start.strip_prefix(b"\x0B").unwrap_or(start);
     if [&b"MSH"[..], b"FHS", b"BHS"].iter().any(|head| start.starts_with(head)) {
@@ -160,7 +160,7 @@ fn read_text(source: &Source<'_>, reader: impl Read, sink: &mut Sink<'_>) -> Res
 }
 
 /// A whole report in one string.
-pub(super) fn plain(text: &str) -> Body {
+pub(in crate::command) fn plain(text: &str) -> Body {
     text_from_plain(text).map_or(Body::Ended(crate::report::Skip::NoText.name()), Body::Text)
 }
 

@@ -1,0 +1,166 @@
+//! From settings to a teacher that can be asked, and to stage teach.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{frame_options, publish_settings};
+use crate::broker::admin::Cluster;
+use crate::broker::auth::Authenticator;
+use crate::broker::consumer::Ends;
+use crate::config::{Settings, TeacherApi, TeacherFormat, TeacherProvider};
+use crate::pipeline::teach::TeachOptions;
+use crate::publish::{Framing, Publisher};
+use crate::teacher::ask::{MemberOptions, Teacher, TeacherOptions};
+use crate::teacher::breaker::BreakerOptions;
+use crate::teacher::limits::LimitOptions;
+use crate::teacher::merge::ReviewPolicy;
+use crate::teacher::provider::{AnswerFormat, Api, ProviderError, ProviderOptions};
+use crate::teacher::spend::{DailyBudget, Price};
+
+use super::{PartitionCounts, TopicsError};
+
+/// Failures in a row that make us leave a provider alone.
+const FAILURES: u32 = 8;
+/// For how long at first, and at most.
+const COOLDOWN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(120));
+/// Pause before a call is tried again, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// No teacher can be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum TeacherError {
+    /// None is configured.
+    #[error("teacher.providers is empty: nobody can be asked; see docs/TEACHER.md")]
+    None,
+    /// One cannot be used.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+}
+
+/// The teacher that the settings name. Calls nobody.
+///
+/// # Errors
+/// [`TeacherError`].
+pub fn teacher(settings: &Settings) -> Result<Teacher, TeacherError> {
+    let teacher = &settings.teacher;
+    if teacher.providers.is_empty() {
+        return Err(TeacherError::None);
+    }
+    let options = TeacherOptions {
+        attempts: teacher.attempts,
+        first_pause: PAUSE.0,
+        longest_pause: PAUSE.1,
+        breaker: BreakerOptions { failures: FAILURES, cooldown: COOLDOWN.0, longest: COOLDOWN.1 },
+        budget: DailyBudget { tokens: teacher.daily_tokens, cost: teacher.daily_cost },
+        remembered: teacher.remember,
+    };
+    Ok(Teacher::new(teacher.providers.iter().map(member).collect(), options)?)
+}
+
+fn member(provider: &TeacherProvider) -> MemberOptions {
+    let request = provider.request.iter().map(|(name, value)| {
+        // TOML has no null.
+        let removed = value.as_str() == Some("remove");
+        (name.clone(), if removed { serde_json::Value::Null } else { value.clone() })
+    });
+    MemberOptions {
+        provider: ProviderOptions {
+            name: provider.name.clone(),
+            base_url: provider.base_url.clone(),
+            api: match provider.api {
+                TeacherApi::Openai => Api::OpenAi,
+                TeacherApi::Azure => Api::Azure { version: provider.api_version.clone() },
+            },
+            api_key: provider.api_key.expose().to_owned(),
+            model: provider.model.clone(),
+            local: provider.local,
+            timeout: Duration::from_secs(provider.timeout_s),
+            format: match provider.format {
+                TeacherFormat::Auto => AnswerFormat::Auto,
+                TeacherFormat::Schema => AnswerFormat::Schema,
+                TeacherFormat::Json => AnswerFormat::Json,
+                TeacherFormat::None => AnswerFormat::None,
+            },
+            logprobs: provider.logprobs,
+            max_tokens: provider.max_tokens,
+            request: request.collect(),
+            ca_file: (!provider.ca_file.as_os_str().is_empty()).then(|| provider.ca_file.clone()),
+            proxy: (!provider.proxy.is_empty()).then(|| provider.proxy.clone()),
+        },
+        limits: LimitOptions {
+            concurrency: provider.concurrency,
+            requests_per_minute: provider.requests_per_minute,
+            tokens_per_minute: provider.tokens_per_minute,
+        },
+        price: price(provider),
+    }
+}
+
+/// What a provider's tokens cost.
+pub fn price(provider: &TeacherProvider) -> Price {
+    Price { prompt: provider.prompt_price, completion: provider.completion_price }
+}
+
+/// Topics that stage teach reads and writes, the two inputs first.
+pub fn teach_topics(settings: &Settings) -> Vec<String> {
+    let topics = &settings.topics;
+    let mut all = vec![
+        topics.escalations.clone(),
+        topics.retries.clone(),
+        topics.findings.clone(),
+        topics.dead_letters.clone(),
+    ];
+    if !topics.distillation.is_empty() {
+        all.push(topics.distillation.clone());
+    }
+    all
+}
+
+/// Where the inputs of stage teach end now.
+///
+/// # Errors
+/// The cluster does not answer.
+pub fn teach_ends(
+    cluster: &Cluster,
+    settings: &Settings,
+    counts: &PartitionCounts,
+) -> Result<Ends, TopicsError> {
+    let mut ends = Ends::new();
+    for topic in [&settings.topics.escalations, &settings.topics.retries] {
+        ends.extend(cluster.ends(topic, counts.get(topic).copied().unwrap_or(0))?);
+    }
+    Ok(ends)
+}
+
+/// Options of stage teach.
+///
+/// # Errors
+/// [`TeacherError`].
+#[expect(clippy::cast_possible_truncation, reason = "shares between 0 and 1")]
+pub fn teach_options(
+    settings: &Settings,
+    auth: Arc<Authenticator>,
+    framing: Framing,
+    stop_at: Option<Ends>,
+) -> Result<TeachOptions, TeacherError> {
+    let teach = &settings.teacher;
+    let topics = &settings.topics;
+    let inputs = vec![topics.escalations.clone(), topics.retries.clone()];
+    let mut publish = publish_settings(settings, framing);
+    publish.consumer_group.clone_from(&teach.group);
+    Ok(TeachOptions {
+        frame: frame_options(settings, auth, inputs, stop_at, Some(&teach.group)),
+        teacher: Arc::new(teacher(settings)?),
+        publisher: Arc::new(Publisher::new(publish)),
+        review: ReviewPolicy {
+            sure: teach.review_sure as f32,
+            unsure: teach.review_unsure as f32,
+            many: teach.review_many,
+        },
+        window: teach.window,
+        retry_delay: Duration::from_secs(teach.retry_delay_s),
+        give_up_after: Duration::from_secs(teach.give_up_after_s),
+        samples: !topics.distillation.is_empty(),
+        audit_chance: settings.routing.audit_rate.min(settings.routing.max_escalation_rate),
+    })
+}

@@ -1,0 +1,173 @@
+//! The output so far: what need not be asked about again.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::publish::hex;
+
+/// Longest line that is read back.
+const LONGEST_LINE: u64 = 8 << 20;
+
+/// Why the output cannot be gone on with.
+pub(super) enum OpenError {
+    Io(io::Error),
+    /// A line of another making.
+    Foreign(usize),
+}
+
+impl From<io::Error> for OpenError {
+    fn from(problem: io::Error) -> Self {
+        Self::Io(problem)
+    }
+}
+
+/// The output file, and where each text stands in it.
+pub(super) struct Done {
+    file: File,
+    end: u64,
+    ids: HashSet<String>,
+    texts: HashMap<[u8; 32], u64>,
+    failures: PathBuf,
+    failed: Option<File>,
+}
+
+impl Done {
+    /// Opens the output and reads what is there. A last line that was cut off by a kill is removed.
+    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut failures = path.as_os_str().to_owned();
+        failures.push(".failed.jsonl");
+        let mut done = Self {
+            file,
+            end: 0,
+            ids: HashSet::new(),
+            texts: HashMap::new(),
+            failures: PathBuf::from(failures),
+            failed: None,
+        };
+        let mut reader = BufReader::new(done.file.try_clone()?);
+        let mut number = 0;
+        loop {
+            let mut line = Vec::new();
+            let length = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? as u64;
+            if length == 0 || line.last() != Some(&b'\n') {
+                break;
+            }
+            number += 1;
+            let value: Value =
+                serde_json::from_slice(&line).map_err(|_| OpenError::Foreign(number))?;
+            let id = value.get("id").and_then(Value::as_str);
+            let hash = value.get("text_hash").and_then(Value::as_str).and_then(unhex);
+            let (Some(id), Some(hash)) = (id, hash) else {
+                return Err(OpenError::Foreign(number));
+            };
+            done.ids.insert(id.to_owned());
+            done.texts.entry(hash).or_insert(done.end);
+            done.end += length;
+        }
+        done.file.set_len(done.end)?;
+        done.file.seek(SeekFrom::Start(done.end))?;
+        if done.failures.exists() {
+            // Whatever failed is tried again.
+            std::fs::remove_file(&done.failures)?;
+        }
+        Ok(done)
+    }
+
+    pub(super) fn has_id(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
+    pub(super) fn has_text(&self, hash: &[u8; 32]) -> bool {
+        self.texts.contains_key(hash)
+    }
+
+    /// Writes the labels of the same text under another id; false when the text is not there.
+    pub(super) fn repeat(&mut self, hash: &[u8; 32], id: &str) -> io::Result<bool> {
+        let Some(at) = self.texts.get(hash) else { return Ok(false) };
+        self.file.seek(SeekFrom::Start(*at))?;
+        let mut line = Vec::new();
+        BufReader::new(self.file.try_clone()?.take(LONGEST_LINE)).read_until(b'\n', &mut line)?;
+        self.file.seek(SeekFrom::Start(self.end))?;
+        let mut value: Value = serde_json::from_slice(&line)?;
+        value["id"] = json!(id);
+        self.write(id, *hash, &value)?;
+        Ok(true)
+    }
+
+    /// Writes a line, whole, at once: a kill cuts off the last line at most.
+    pub(super) fn write(&mut self, id: &str, hash: [u8; 32], line: &Value) -> io::Result<()> {
+        let mut line = line.clone();
+        line["text_hash"] = json!(hex(&hash));
+        let mut bytes = serde_json::to_vec(&line)?;
+        bytes.push(b'\n');
+        self.file.write_all(&bytes)?;
+        self.ids.insert(id.to_owned());
+        self.texts.entry(hash).or_insert(self.end);
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Notes a report that got no answer.
+    pub(super) fn failed(&mut self, id: &str, problem: &str) -> io::Result<()> {
+        if self.failed.is_none() {
+            self.failed = Some(File::create(&self.failures)?);
+        }
+        match &mut self.failed {
+            Some(file) => writeln!(file, "{}", json!({ "id": id, "problem": problem })),
+            None => Ok(()),
+        }
+    }
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_cut_off_by_a_kill_is_removed_and_the_rest_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.jsonl");
+        let mut done = Done::open(&path).ok().unwrap();
+        done.write("a", [1; 32], &json!({"id": "a", "labels": {}})).unwrap();
+        done.write("b", [2; 32], &json!({"id": "b", "labels": {}})).unwrap();
+        drop(done);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();
+        let mut done = Done::open(&path).ok().unwrap();
+        assert!(done.has_id("a") && !done.has_id("b") && done.has_text(&[1; 32]));
+        assert!(done.repeat(&[1; 32], "c").unwrap());
+        assert!(!done.repeat(&[2; 32], "d").unwrap());
+        drop(done);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let ids: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(ids.iter().map(|v| v["id"].as_str().unwrap()).collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(ids[0]["text_hash"], ids[1]["text_hash"]);
+    }
+
+    #[test]
+    fn a_file_of_another_making_is_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.jsonl");
+        std::fs::write(&path, "{\"id\":\"a\"}\n").unwrap();
+        assert!(matches!(Done::open(&path), Err(OpenError::Foreign(1))));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"id\":\"a\"}\n");
+    }
+}

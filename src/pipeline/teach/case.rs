@@ -1,0 +1,261 @@
+//! One escalation, from its record to its end.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+
+use crate::broker::Record;
+use crate::deidentify::{Deidentified, Deidentifier, Refused};
+use crate::publish::{
+    EncodeError, Opinion, Outgoing, PublishedEvidence, Revised, TeacherIdentity, TeacherOutcome,
+};
+use crate::report::OBSERVATIONS;
+use crate::teacher::ask::{AskError, Given};
+use crate::teacher::merge::{Merged, ReviewReason, merge};
+use crate::teacher::prompt::{self, Question};
+use crate::telemetry::names;
+use crate::telemetry::totals::Outcome;
+
+use super::super::budget::Budget;
+use super::super::flight::{Finished, Flight, Part};
+use super::super::letters::Failure;
+use super::super::unix_ms;
+use super::Teaching;
+use super::escalated::Escalated;
+
+/// A record in the window.
+pub(super) struct Case {
+    teaching: Arc<Teaching>,
+    flight: Flight,
+    read: Result<Box<Escalated>, &'static str>,
+}
+
+impl Case {
+    /// Reads a record and notes which version of a report it is.
+    pub(super) fn open(teaching: Arc<Teaching>, record: Record) -> Self {
+        let read = std::panic::catch_unwind(AssertUnwindSafe(|| Escalated::read(&record)))
+            .unwrap_or(Err("panic"));
+        if let Ok(escalated) = &read {
+            let escalation = &escalated.escalation;
+            let key = escalation.report_key.as_bytes();
+            teaching.versions.note(key, escalation.report_version);
+        }
+        let cost = Budget::cost(&record);
+        Self { teaching, flight: Flight::new(record, cost, 1), read }
+    }
+
+    /// The record's end, whatever happens: a bug must cost one dead letter, not the process.
+    pub(super) async fn settle(self) -> Option<Finished> {
+        let letter = |class| {
+            let failure = Failure::at("teach", class);
+            self.teaching.letters.part(&self.flight.record, 0, failure)
+        };
+        let part = match &self.read {
+            Err(class) => letter(class),
+            Ok(escalated) => AssertUnwindSafe(self.part(escalated))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| letter("panic")),
+        };
+        self.flight.complete(0, part)
+    }
+
+    async fn part(&self, escalated: &Escalated) -> Part {
+        wait_until(escalated.not_before_ms).await;
+        let end = self.end(escalated).await;
+        let (name, outgoing) = match end {
+            End::PutOff(outgoing) => {
+                metrics::counter!(names::TEACHER_RETRIES_TOTAL).increment(1);
+                ("put_off", Ok(vec![outgoing]))
+            }
+            End::Answered(answered) => ("teacher", self.answered(escalated, &answered)),
+            End::Without(outcome, problem) => {
+                (outcome.name(), self.without(escalated, outcome, problem))
+            }
+        };
+        match outgoing {
+            Ok(outgoing) => Part { outcome: Outcome::plain(name), outgoing },
+            Err(error) => {
+                let failure = Failure::of_encoding(&error);
+                self.teaching.letters.part(&self.flight.record, 0, failure)
+            }
+        }
+    }
+
+    /// Asks, unless there is a reason not to.
+    async fn end(&self, escalated: &Escalated) -> End {
+        let teaching = &*self.teaching;
+        let escalation = &escalated.escalation;
+        let (key, version) = (escalation.report_key.as_bytes(), escalation.report_version);
+        if teaching.versions.is_superseded(key, version) {
+            return End::Without(TeacherOutcome::Superseded, None);
+        }
+        let expires = escalation.escalated_at.saturating_add(teaching.give_up_after_ms);
+        let left = Duration::from_millis(u64::try_from(expires - unix_ms()).unwrap_or(0));
+        let text = Deidentifier::default().apply(&escalated.sections, &escalated.identifiers);
+        let outcome = text.as_ref().map_or_else(|refused| refused.code(), |_| "done");
+        metrics::counter!(names::DEIDENTIFICATIONS_TOTAL, "outcome" => outcome).increment(1);
+        let question = match &text {
+            Ok(text) => Question::deidentified(text),
+            Err(_) if teaching.teacher.has_local() => {
+                Question::as_received(escalated.sections.clone())
+            }
+            Err(_) => {
+                return End::Without(TeacherOutcome::TeacherFailed, Some("deidentification"));
+            }
+        };
+        match tokio::time::timeout(left, teaching.teacher.ask(&question, 1)).await {
+            Ok(Ok((given, _))) => {
+                let merged = merge(&escalated.student, &given.answer, &teaching.review);
+                End::Answered(Box::new(Answered { given, merged, question, text }))
+            }
+            Err(_) => End::Without(TeacherOutcome::TeacherFailed, Some("expired")),
+            Ok(Err(AskError::OverBudget)) => End::Without(TeacherOutcome::BudgetExhausted, None),
+            Ok(Err(AskError::Unavailable(_))) => {
+                let again = unix_ms().saturating_add(teaching.retry_delay_ms);
+                if again < expires {
+                    End::PutOff(self.retry(escalated.attempt.saturating_add(1), again))
+                } else {
+                    End::Without(TeacherOutcome::TeacherFailed, Some("unavailable"))
+                }
+            }
+            Ok(Err(error)) => End::Without(TeacherOutcome::TeacherFailed, Some(error.code())),
+        }
+    }
+
+    fn retry(&self, attempt: u32, not_before_ms: i64) -> Outgoing {
+        let Record { key, payload, headers, .. } = &self.flight.record;
+        let (key, payload) = (key.as_deref(), payload.as_deref());
+        self.teaching.publisher.retry(key, payload, headers, attempt, not_before_ms)
+    }
+
+    /// Revision and sample of an answer.
+    fn answered(
+        &self,
+        escalated: &Escalated,
+        answered: &Answered,
+    ) -> Result<Vec<Outgoing>, EncodeError> {
+        let Answered { given, merged, question, text } = answered;
+        for (student, cell) in escalated.student.iter().zip(&merged.cells) {
+            if student.ask {
+                let result = if student.status == cell.status { "agreed" } else { "changed" };
+                metrics::counter!(names::TEACHER_CELLS_TOTAL, "result" => result).increment(1);
+            }
+        }
+        let teacher = TeacherIdentity {
+            model: given.model.as_str().into(),
+            provider: (&*given.provider).into(),
+            prompt_version: prompt::version().into(),
+            votes: i32::try_from(given.votes).unwrap_or(i32::MAX),
+        };
+        let quotes: [Option<String>; OBSERVATIONS] = given
+            .answer
+            .cells
+            .map(|cell| cell.quote.map(|quote| quote.text(question.sections()).to_owned()));
+        let revised = Revised {
+            escalation: &escalated.escalation,
+            input: &self.flight.record.headers,
+            outcome: TeacherOutcome::Teacher,
+            problem: None,
+            opinion: Some(Opinion {
+                merged,
+                teacher,
+                evidence: evidence(escalated, given, &quotes),
+            }),
+            reviews: &merged.reviews,
+        };
+        let mut outgoing = vec![self.revision(&revised)?];
+        let sampled = self.teaching.samples && !escalated.escalation.training_excluded;
+        if let (true, Ok(text)) = (sampled, text) {
+            let chance = escalated.is_audit().then_some(self.teaching.audit_chance);
+            let publisher = &self.teaching.publisher;
+            match publisher.sample(&revised, text, &quotes, chance, unix_ms()) {
+                Some(Ok(sample)) => outgoing.push(sample),
+                // The revision is what is owed; a sample is a gift.
+                Some(Err(EncodeError::TooLarge { .. })) | None => {}
+                Some(Err(error)) => return Err(error),
+            }
+        }
+        Ok(outgoing)
+    }
+
+    /// The revision of an escalation without an answer: the student's statuses stand.
+    fn without(
+        &self,
+        escalated: &Escalated,
+        outcome: TeacherOutcome,
+        problem: Option<&'static str>,
+    ) -> Result<Vec<Outgoing>, EncodeError> {
+        // An audit that fails says nothing against a student that was sure.
+        let reviews: &[ReviewReason] = match outcome {
+            _ if escalated.is_audit() => &[],
+            TeacherOutcome::TeacherFailed => &[ReviewReason::TeacherFailed],
+            TeacherOutcome::BudgetExhausted => &[ReviewReason::BudgetExhausted],
+            TeacherOutcome::Teacher | TeacherOutcome::Superseded => &[],
+        };
+        let revised = Revised {
+            escalation: &escalated.escalation,
+            input: &self.flight.record.headers,
+            outcome,
+            problem,
+            opinion: None,
+            reviews,
+        };
+        Ok(vec![self.revision(&revised)?])
+    }
+
+    fn revision(&self, revised: &Revised<'_>) -> Result<Outgoing, EncodeError> {
+        let outgoing = self.teaching.publisher.revision(revised, unix_ms())?;
+        for reason in revised.reviews {
+            metrics::counter!(names::REVIEWS_TOTAL, "reason" => reason.name()).increment(1);
+        }
+        Ok(outgoing)
+    }
+}
+
+/// How a case ended.
+enum End {
+    Answered(Box<Answered>),
+    Without(TeacherOutcome, Option<&'static str>),
+    PutOff(Outgoing),
+}
+
+/// An answer with what it answers.
+struct Answered {
+    given: Arc<Given>,
+    merged: Merged,
+    question: Question,
+    text: Result<Deidentified, Refused>,
+}
+
+/// Where the teacher's quotes stand in the text as received. One that holds a stand-in does not stand
+/// there.
+fn evidence<'a>(
+    escalated: &Escalated,
+    given: &Given,
+    quotes: &[Option<String>; OBSERVATIONS],
+) -> [Option<PublishedEvidence<'a>>; OBSERVATIONS] {
+    std::array::from_fn(|index| {
+        let quote = given.answer.cells.get(index)?.quote?;
+        let words = quotes.get(index)?.as_deref()?;
+        let text = escalated.sections.get(quote.section)?.text.expose();
+        let start = text.find(words)?;
+        let found = crate::teacher::answer::Quote { start, end: start + words.len(), ..quote };
+        let place = found.evidence(&escalated.sections);
+        Some(PublishedEvidence {
+            section: place.section.name().into(),
+            start: i32::try_from(place.start).unwrap_or(i32::MAX),
+            end: i32::try_from(place.end).unwrap_or(i32::MAX),
+            text: Some(words.to_owned().into()),
+        })
+    })
+}
+
+async fn wait_until(ms: i64) {
+    let wait = ms.saturating_sub(unix_ms());
+    if let Ok(wait) = u64::try_from(wait) {
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+    }
+}

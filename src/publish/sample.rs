@@ -1,0 +1,195 @@
+//! Training samples: a de-identified report with what student and teacher say of it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::event::{Escalation, Probabilities, PublishedReason, PublishedSection, TeacherIdentity};
+use super::identity::{hex, sample_id};
+use super::revision::Revised;
+use super::{Contract, EncodeError, ModelIdentity, Outgoing, Publisher, borrowed, headers};
+use crate::deidentify::{Deidentified, Kind};
+
+const SOFTWARE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What a record of the distillation topic does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SampleKind {
+    /// Something that a newer build knows.
+    Unknown,
+    /// Adds a sample.
+    Sample,
+    /// Takes samples away.
+    Withdrawn,
+}
+
+/// Who gave a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "each is what its name says")]
+pub enum LabelSource {
+    Unknown,
+    Student,
+    Teacher,
+    Rules,
+    Human,
+}
+
+/// How the text was de-identified.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in schemas/distillation_sample.avsc")]
+pub struct Deidentification<'a> {
+    pub policy_version: Cow<'a, str>,
+    pub replaced: HashMap<String, i32>,
+}
+
+/// What each side says of one observation.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in schemas/distillation_sample.avsc")]
+pub struct SampleLabel<'a> {
+    pub observation: Cow<'a, str>,
+    pub status: Cow<'a, str>,
+    pub label_source: LabelSource,
+    pub student_status: Cow<'a, str>,
+    pub student_probabilities: Probabilities,
+    pub teacher_status: Option<Cow<'a, str>>,
+    pub teacher_confidence: Option<f32>,
+    pub teacher_agreement: Option<f32>,
+    pub quote: Option<Cow<'a, str>>,
+}
+
+/// A record of the distillation topic. Fields as in `schemas/distillation_sample.avsc`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in schemas/distillation_sample.avsc")]
+pub struct DistillationSample<'a> {
+    pub sample_id: Uuid,
+    pub kind: SampleKind,
+    pub event_id: Uuid,
+    pub text_hash: Cow<'a, str>,
+    pub sections: Vec<PublishedSection<'a>>,
+    pub deidentification: Option<Deidentification<'a>>,
+    pub labels: Vec<SampleLabel<'a>>,
+    pub selection_reasons: Vec<PublishedReason<'a>>,
+    pub inclusion_probability: Option<f64>,
+    pub needs_review: bool,
+    pub student: Option<Cow<'a, ModelIdentity>>,
+    pub teacher: Option<TeacherIdentity<'a>>,
+    pub label_set_version: Cow<'a, str>,
+    pub procedure_codes: Vec<Cow<'a, str>>,
+    pub created_at: i64,
+    pub software_version: Cow<'a, str>,
+}
+
+impl fmt::Debug for DistillationSample<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DistillationSample")
+            .field("sample_id", &self.sample_id)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Publisher {
+    /// The training sample of a report that a teacher has answered: the teacher's statuses, all of
+    /// them, with the student's beside them. `quotes` are the teacher's, of the de-identified text.
+    ///
+    /// # Errors
+    /// [`EncodeError`]; `None` where no teacher answered: labels that the student gave itself are
+    /// never trained on.
+    pub fn sample(
+        &self,
+        revised: &Revised<'_>,
+        text: &Deidentified,
+        quotes: &[Option<String>],
+        inclusion_probability: Option<f64>,
+        now_ms: i64,
+    ) -> Option<Result<Outgoing, EncodeError>> {
+        let opinion = revised.opinion.as_ref()?;
+        let escalation = revised.escalation;
+        let text_hash = text_hash(text);
+        let labels = escalation.cells.iter().zip(&opinion.merged.cells).enumerate();
+        let labels = labels.map(|(index, (cell, merged))| SampleLabel {
+            observation: borrowed(&cell.observation),
+            status: Cow::Borrowed(merged.teacher.status.name()),
+            label_source: LabelSource::Teacher,
+            student_status: borrowed(&cell.status),
+            student_probabilities: cell.probabilities,
+            teacher_status: Some(Cow::Borrowed(merged.teacher.status.name())),
+            teacher_confidence: merged.teacher.confidence,
+            teacher_agreement: merged.teacher.agreement,
+            quote: quotes.get(index).and_then(Option::as_deref).map(borrowed),
+        });
+        let sample = DistillationSample {
+            sample_id: sample_id(&text_hash, &opinion.teacher, &escalation.model),
+            kind: SampleKind::Sample,
+            event_id: escalation.event_id,
+            text_hash: Cow::Owned(text_hash),
+            sections: text
+                .sections()
+                .iter()
+                .map(|section| PublishedSection {
+                    kind: borrowed(section.kind.name()),
+                    text: borrowed(section.text.expose()),
+                })
+                .collect(),
+            deidentification: Some(deidentification(text)),
+            labels: labels.collect(),
+            selection_reasons: reasons(escalation),
+            inclusion_probability,
+            needs_review: !revised.reviews.is_empty(),
+            student: Some(escalation.model.clone()),
+            teacher: Some(opinion.teacher.clone()),
+            label_set_version: borrowed(&escalation.label_set_version),
+            procedure_codes: escalation
+                .procedure
+                .codings
+                .iter()
+                .filter(|coding| !coding.code.is_empty())
+                .map(|coding| borrowed(&coding.code))
+                .collect(),
+            created_at: now_ms,
+            software_version: borrowed(SOFTWARE_VERSION),
+        };
+        let envelope = headers::EventHeaders {
+            id: &sample.sample_id,
+            origin: &self.samples_origin,
+            event_type: "org.radstream.distillation.sample.v1",
+            contract: Contract::Distillation,
+            now_ms,
+        };
+        Some(self.seal(revised.input, &escalation.report_key, &sample, &envelope))
+    }
+}
+
+fn reasons<'a>(escalation: &'a Escalation<'_>) -> Vec<PublishedReason<'a>> {
+    let of_cells = escalation.cells.iter().flat_map(|cell| &cell.reasons);
+    of_cells.chain(&escalation.report_reasons).cloned().collect()
+}
+
+/// SHA-256 of the de-identified text, section by section.
+fn text_hash(text: &Deidentified) -> String {
+    let mut hash = Sha256::new();
+    for section in text.sections() {
+        for part in [section.kind.name(), section.text.expose()] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    hex(&digest)
+}
+
+fn deidentification(text: &Deidentified) -> Deidentification<'_> {
+    let replaced = Kind::ALL
+        .iter()
+        .map(|kind| (kind.name().to_owned(), text.counts().of(*kind)))
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| (kind, i32::try_from(count).unwrap_or(i32::MAX)))
+        .collect();
+    Deidentification { policy_version: borrowed(text.policy()), replaced }
+}

@@ -1,0 +1,77 @@
+//! The answer as servers write it. Only what we need is asked of it: servers differ in the rest.
+
+use serde::Deserialize;
+
+use crate::report::Phi;
+
+use super::super::answer::{AnswerProblem, TokenLogprob};
+use super::super::prompt::{Message, estimated_tokens};
+use super::{CallError, Completion, Usage};
+
+#[derive(Deserialize)]
+pub(super) struct Reply {
+    #[serde(default)]
+    choices: Vec<Choice>,
+    #[serde(default)]
+    model: String,
+    #[serde(default)]
+    usage: Option<ReplyUsage>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    message: ReplyMessage,
+    #[serde(default)]
+    finish_reason: Option<String>,
+    #[serde(default)]
+    logprobs: Option<Logprobs>,
+}
+
+#[derive(Deserialize)]
+struct ReplyMessage {
+    #[serde(default)]
+    content: Option<String>,
+    #[serde(default)]
+    refusal: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Logprobs {
+    #[serde(default)]
+    content: Option<Vec<TokenLogprob>>,
+}
+
+#[derive(Deserialize)]
+struct ReplyUsage {
+    #[serde(default)]
+    prompt_tokens: Option<u64>,
+    #[serde(default)]
+    completion_tokens: Option<u64>,
+}
+
+impl Reply {
+    pub(super) fn completion(self, conversation: &[Message]) -> Result<Completion, CallError> {
+        let choice = self.choices.into_iter().next().ok_or(CallError::Unreadable)?;
+        let content = choice.message.content.unwrap_or_default();
+        let declined = choice.message.refusal.is_some_and(|refusal| !refusal.is_empty());
+        let unusable = match choice.finish_reason.as_deref() {
+            Some("length") => Some(AnswerProblem::CutOff),
+            Some("content_filter") => Some(AnswerProblem::Declined),
+            _ if declined => Some(AnswerProblem::Declined),
+            _ => None,
+        };
+        let usage = match self.usage {
+            Some(ReplyUsage { prompt_tokens: Some(prompt), completion_tokens }) => {
+                let completion = completion_tokens.unwrap_or_default();
+                Usage { prompt, completion, counted: true }
+            }
+            _ => Usage {
+                prompt: estimated_tokens(conversation).prompt,
+                completion: content.len() as u64 / 4 + 1,
+                counted: false,
+            },
+        };
+        let logprobs = choice.logprobs.and_then(|logprobs| logprobs.content).unwrap_or_default();
+        Ok(Completion { content: Phi::new(content), logprobs, model: self.model, usage, unusable })
+    }
+}

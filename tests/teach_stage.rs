@@ -1,0 +1,338 @@
+//! Stage teach on real Kafka: each escalation ends in exactly one revision, whatever fails.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use radstream::demo::teacher::{Failures, Fault, TeacherOptions, TeacherServer};
+use radstream::publish::{
+    Contract, DistillationSample, Escalation, FindingsEvent, Provenance, SampleKind, decode,
+};
+use support::escalations::{Case, now_ms};
+use support::kafka::KafkaBroker;
+use support::processes::{Finished, Radstream, RadstreamCommand};
+use support::records::{Message, NewRecord};
+
+const RUN: [&str; 3] = ["run", "--stage", "teach"];
+const PATIENCE: Duration = Duration::from_secs(600);
+const GRACE: Duration = Duration::from_secs(60);
+
+/// The topics of one stage teach under test.
+struct Teach<'a> {
+    broker: &'a KafkaBroker,
+    name: &'static str,
+    server: TeacherServer,
+}
+
+impl<'a> Teach<'a> {
+    fn create(name: &'static str, partitions: i32, options: TeacherOptions) -> Self {
+        let broker = KafkaBroker::shared();
+        let teach = Self { broker, name, server: TeacherServer::start(options).unwrap() };
+        for kind in ["in", "findings", "escalations", "retries", "distillation", "dead"] {
+            broker.create_topic(&teach.topic(kind), partitions, &[]);
+        }
+        teach
+    }
+
+    fn topic(&self, kind: &str) -> String {
+        format!("{}.{kind}", self.name)
+    }
+
+    /// `more`: keys of [teacher]; `provider`: keys of its one provider.
+    fn config(&self, instance: &str, more: &str, provider: &str) -> String {
+        format!(
+            "[kafka]
+bootstrap_servers = \"{servers}\"
+group = \"{name}.label\"
+instance_id = \"{instance}\"
+session_timeout_ms = 10000
+[topics]
+reports = [\"{name}.in\"]
+findings = \"{name}.findings\"
+escalations = \"{name}.escalations\"
+retries = \"{name}.retries\"
+distillation = \"{name}.distillation\"
+dead_letters = \"{name}.dead\"
+replication_factor = 1
+[delivery]
+transaction_timeout_ms = 5000
+[http]
+listen = \"127.0.0.1:0\"
+[student]
+labeler = \"rules\"
+[routing]
+min_confidence = 1.0
+max_escalation_rate = 1.0
+[teacher]
+group = \"{name}.teach\"
+{more}
+[[teacher.providers]]
+name = \"stub\"
+base_url = \"{url}\"
+model = \"stub-teacher\"
+{provider}
+",
+            servers = self.broker.bootstrap(),
+            name = self.name,
+            url = self.server.base_url(),
+        )
+    }
+
+    fn escalate(&self, cases: &[Case]) {
+        let records: Vec<NewRecord> = cases.iter().map(Case::record).collect();
+        self.broker.produce(&self.topic("escalations"), records);
+    }
+
+    fn until_end(&self, more: &str) -> Finished {
+        let config = self.config("only", more, "");
+        let ran =
+            RadstreamCommand::new(&["run", "--stage", "teach", "--until-end"]).config(&config);
+        let ran = ran.run(PATIENCE);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran
+    }
+
+    fn revisions(&self) -> Vec<FindingsEvent<'static>> {
+        self.read("findings", Contract::Findings)
+    }
+
+    fn samples(&self) -> Vec<DistillationSample<'static>> {
+        self.read("distillation", Contract::Distillation)
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, kind: &str, contract: Contract) -> Vec<T> {
+        let messages = self.broker.read_committed_all(&self.topic(kind));
+        messages.iter().map(|message| decode(contract, message.bytes()).unwrap()).collect()
+    }
+
+    /// Every escalation has exactly one terminal revision under its key; nothing else was published;
+    /// all offsets are committed. Gives the outcomes.
+    fn assert_each_ended_once(&self) -> BTreeMap<String, usize> {
+        let escalations = self.broker.read_committed_all(&self.topic("escalations"));
+        let mut awaited: BTreeMap<_, &Message> = BTreeMap::new();
+        for message in &escalations {
+            let escalation: Escalation<'static> =
+                decode(Contract::Escalation, message.bytes()).unwrap();
+            awaited.insert((escalation.report_key.to_string(), escalation.report_version), message);
+        }
+        assert_eq!(awaited.len(), escalations.len(), "the feed itself is doubled");
+        let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
+        for message in self.broker.read_committed_all(&self.topic("findings")) {
+            let event: FindingsEvent<'static> =
+                decode(Contract::Findings, message.bytes()).unwrap();
+            let place = (event.report_key.to_string(), event.report_version);
+            let escalated = awaited.remove(&place).expect("escalated, and not ended before");
+            assert_eq!(message.key, escalated.key);
+            assert_eq!(message.partition, escalated.partition, "as many partitions: the same");
+            assert_eq!(event.revision, 1);
+            assert_eq!(event.findings.len(), 13);
+            *outcomes.entry(event.teacher_outcome.expect("terminal").to_string()).or_default() += 1;
+        }
+        assert!(awaited.is_empty(), "{} escalations without an end", awaited.len());
+        assert_eq!(self.broker.read_committed_all(&self.topic("dead")), []);
+        for kind in ["escalations", "retries"] {
+            let committed =
+                self.broker.committed_offsets(&format!("{}.teach", self.name), &self.topic(kind));
+            // After the last record there may be the marker of its transaction.
+            let mut ends = BTreeMap::new();
+            for message in self.broker.read_committed_all(&self.topic(kind)) {
+                ends.insert(message.partition, message.offset + 1);
+            }
+            for (partition, end) in ends {
+                let at = committed.get(&partition).copied().flatten().unwrap_or(0);
+                assert!(at >= end, "{kind} {partition}: {at} committed, {end} read");
+            }
+        }
+        outcomes
+    }
+}
+
+fn ends_well(mut process: Radstream) {
+    process.terminate();
+    let status = process.wait(GRACE);
+    assert_eq!(status.code(), Some(0), "{}", process.log_tail(40));
+}
+
+#[test]
+fn ten_kills_and_a_teacher_that_fails_every_fifth_time_leave_one_revision_each() {
+    const ESCALATIONS: usize = 5_000;
+    const WINDOW: usize = 32;
+    const KILLS: usize = 10;
+    let failures = Failures::all_evenly(0.2, 7);
+    let options = TeacherOptions { failures, ..TeacherOptions::default() };
+    let teach = Teach::create("teach-killed", 2, options);
+    let cases: Vec<Case> = (0..ESCALATIONS).map(Case::of_series).collect();
+    teach.escalate(&cases);
+    let more = format!("window = {WINDOW}\nretry_delay_s = 1");
+    let start = |instance: &str| {
+        let config = teach.config(instance, &more, "timeout_s = 1");
+        RadstreamCommand::new(&RUN).config(&config).spawn()
+    };
+    let mut processes = [start("a"), start("b")];
+    let findings = teach.topic("findings");
+    let mut reader = teach.broker.reader(&[&findings]);
+    for round in 0..KILLS {
+        let mark = ESCALATIONS * (round + 1) / (KILLS + 4) + (round * 7919 + 101) % 97;
+        let seen = reader.until("revisions before a kill", PATIENCE, |m| m.len() >= mark).len();
+        assert!(seen < ESCALATIONS, "the kill must fall while there is work");
+        let victim = &mut processes[round % 2];
+        victim.kill();
+        *victim = start(["a", "b"][round % 2]);
+    }
+    reader.until("all revisions", PATIENCE, |messages| messages.len() >= ESCALATIONS);
+    processes.into_iter().for_each(ends_well);
+
+    let outcomes = teach.assert_each_ended_once();
+    let counts = teach.server.counts();
+    println!("{outcomes:?}\n{counts:?}");
+    let answered = outcomes.get("teacher").copied().unwrap_or(0);
+    assert!(answered > ESCALATIONS * 9 / 10, "{outcomes:?}");
+    for fault in Fault::ALL {
+        assert!(counts.of(fault) > 0, "{fault:?} never happened");
+    }
+    // Valid answers that were paid for: one for each text, and what was under way at a kill.
+    let valid = counts.answered_well + counts.slow;
+    let allowed = ESCALATIONS * 105 / 100 + KILLS * WINDOW;
+    assert!(valid as usize <= allowed, "{valid} valid answers, {allowed} allowed");
+    let samples = teach.samples();
+    assert_eq!(samples.len(), answered, "a sample for each answer");
+    assert_eq!(samples.iter().map(|s| s.event_id).collect::<BTreeSet<_>>().len(), answered);
+}
+
+#[test]
+fn a_revision_and_its_sample_say_who_decided_what() {
+    let teach = Teach::create("teach-says", 1, TeacherOptions::default());
+    teach.escalate(&[Case::new("A1", "Maria Okonkwo: small left pleural effusion. Normal heart.")]);
+    teach.until_end("");
+    assert_eq!(teach.assert_each_ended_once(), BTreeMap::from([("teacher".to_owned(), 1)]));
+    let revision = teach.revisions().remove(0);
+    assert_eq!(revision.provenance, Provenance::Teacher);
+    assert_eq!(revision.teacher.as_ref().unwrap().provider, "stub");
+    let effusion = &revision.findings[9];
+    assert_eq!((&*effusion.observation, &*effusion.status), ("pleural_effusion", "positive"));
+    assert_eq!(effusion.decided_by, "teacher");
+    let opinion = effusion.second_opinion.as_ref().unwrap();
+    assert!(opinion.teacher_confidence.is_some(), "from log-probabilities");
+    assert_eq!(opinion.teacher_status, "positive");
+    assert!(effusion.evidence.is_some());
+
+    let sample = teach.samples().remove(0);
+    assert_eq!(sample.kind, SampleKind::Sample);
+    let text: String = sample.sections.iter().map(|section| section.text.to_string()).collect();
+    assert!(text.contains("pleural effusion") && !text.contains("Okonkwo"), "{text}");
+    assert_eq!(sample.labels[9].teacher_status.as_deref(), Some("positive"));
+    // What reached the teacher has no name in it either.
+    let asked = teach.server.requests();
+    assert_eq!(asked.len(), 1);
+    assert!(!asked[0].user.contains("Okonkwo") && !asked[0].user.contains("Maria"));
+}
+
+#[test]
+fn what_cannot_be_deidentified_reaches_no_teacher_that_is_not_local() {
+    let teach = Teach::create("teach-closed", 1, TeacherOptions::default());
+    teach.escalate(&[Case { patient: None, ..Case::of_series(1) }]);
+    teach.until_end("");
+    assert_eq!(teach.assert_each_ended_once(), BTreeMap::from([("teacher_failed".to_owned(), 1)]));
+    let revision = teach.revisions().remove(0);
+    assert_eq!(revision.teacher_problem.as_deref(), Some("deidentification"));
+    assert!(revision.needs_review && revision.review_reasons == ["teacher_failed"]);
+    assert_eq!(revision.provenance, Provenance::Student);
+    assert!(teach.server.requests().is_empty(), "not asked");
+    assert!(teach.samples().is_empty());
+}
+
+#[test]
+fn an_older_version_a_spent_budget_and_old_age_have_their_own_ends() {
+    let teach = Teach::create("teach-ends", 1, TeacherOptions::default());
+    let newer = Case { changed_at_ms: 1_700_000_900_000, ..Case::of_series(1) };
+    // The newer version stands first: a sender repeated an old one.
+    teach.escalate(&[newer, Case::of_series(1)]);
+    let hour_ago = now_ms() - 3_600_000;
+    teach.escalate(&[Case { escalated_at_ms: hour_ago, ..Case::of_series(2) }]);
+    teach.until_end("give_up_after_s = 600");
+    let ended = teach.assert_each_ended_once();
+    let expected = [("superseded", 1), ("teacher", 1), ("teacher_failed", 1)];
+    assert_eq!(ended, expected.map(|(name, count)| (name.to_owned(), count)).into());
+    assert_eq!(teach.server.counts().requests, 1, "the others were not asked about");
+    let problems: Vec<_> =
+        teach.revisions().into_iter().filter_map(|r| r.teacher_problem).collect();
+    assert_eq!(problems, ["expired"]);
+
+    teach.escalate(&[Case::of_series(3)]);
+    teach.until_end("daily_tokens = 10");
+    assert_eq!(teach.assert_each_ended_once().get("budget_exhausted"), Some(&1));
+}
+
+#[test]
+fn an_escalation_that_goes_unanswered_waits_in_the_retry_topic() {
+    let failures = Failures::always(Fault::ServerError);
+    let options = TeacherOptions { failures, ..TeacherOptions::default() };
+    let teach = Teach::create("teach-retry", 1, options);
+    teach.escalate(&[Case::of_series(1)]);
+    let config = teach.config("only", "attempts = 1\nretry_delay_s = 1", "");
+    let process = RadstreamCommand::new(&RUN).config(&config).spawn();
+    let (retries, findings) = (teach.topic("retries"), teach.topic("findings"));
+    let mut put_off = teach.broker.reader(&[&retries]);
+    put_off.until("two records put off", PATIENCE, |messages| messages.len() >= 2);
+    let attempts: Vec<_> = put_off
+        .read_to_end()
+        .iter()
+        .take(2)
+        .map(|message| message.header("radstream.retry.attempt").unwrap().to_owned())
+        .collect();
+    assert_eq!(attempts, ["1", "2"]);
+    teach.server.set_failures(Failures::default());
+    teach.broker.reader(&[&findings]).until("the revision", PATIENCE, |m| !m.is_empty());
+    ends_well(process);
+    assert_eq!(teach.assert_each_ended_once(), BTreeMap::from([("teacher".to_owned(), 1)]));
+}
+
+#[test]
+fn escalations_wait_for_a_dead_teacher_and_are_worked_off_when_it_comes_back() {
+    const REPORTS: u64 = 600;
+    let teach = Teach::create("teach-dead", 2, TeacherOptions::default());
+    teach.server.set_down(true);
+    let stage = support::stage::Stage { broker: teach.broker, name: teach.name };
+    stage.feed(23, REPORTS);
+    let config = teach.config("teach", "window = 8", "concurrency = 4\ntimeout_s = 5");
+    let process = RadstreamCommand::new(&RUN).config(&config).spawn();
+    // Stage label does all its work meanwhile.
+    let config = teach.config("label", "", "");
+    let ran = RadstreamCommand::new(&["run", "--until-end"]).config(&config).run(PATIENCE);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let escalated = teach.broker.read_committed_all(&teach.topic("escalations")).len();
+    assert!(escalated > 100, "{escalated}");
+    // What cannot be de-identified is not asked about: it has its end already.
+    let refused = |event: &FindingsEvent<'_>| {
+        event.revision == 1 && event.teacher_problem.as_deref() == Some("deidentification")
+    };
+    let before = teach.revisions();
+    assert!(before.iter().all(|event| event.revision == 0 || refused(event)), "nobody answered");
+    let labelled = before.iter().filter(|event| event.revision == 0).count();
+
+    teach.server.set_down(false);
+    let findings = teach.topic("findings");
+    let all = labelled + escalated;
+    teach.broker.reader(&[&findings]).until("a revision each", PATIENCE, |m| m.len() >= all);
+    ends_well(process);
+    let revisions: Vec<_> = teach.revisions().into_iter().filter(|e| e.revision == 1).collect();
+    let answered = revisions.iter().filter(|e| e.teacher_outcome.as_deref() == Some("teacher"));
+    let (answered, refused) = (answered.count(), revisions.iter().filter(|e| refused(e)).count());
+    println!("{escalated} escalations, {answered} answered, {refused} not de-identified");
+    assert_eq!(answered + refused, escalated);
+    assert!(answered > escalated / 2);
+    let ended: BTreeSet<_> =
+        revisions.iter().map(|event| (event.source.partition, event.source.offset)).collect();
+    assert_eq!(ended.len(), escalated, "one each");
+    let counts = teach.server.counts();
+    assert!(counts.most_at_once <= 4, "{counts:?}");
+    assert!(counts.closed_while_down > 0, "it was asked in vain: {counts:?}");
+}
+
+#[test]
+fn a_stage_without_a_teacher_does_not_start() {
+    let ran = RadstreamCommand::new(&RUN).config("").run(GRACE);
+    assert_eq!(ran.code, Some(78), "{}", ran.stderr);
+    assert!(ran.stderr.contains("teacher.providers"), "{}", ran.stderr);
+}
