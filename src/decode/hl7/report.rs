@@ -319,7 +319,7 @@ impl Draft {
         let of_lines = strongest(&self.narrative.statuses);
         let given = completion.and_then(Status::report).or(of_lines);
         let deleted = txa.value(19, 1).eq_ignore_ascii_case("CA"); // table 0273: deleted
-        let status = match header.trigger.as_str() {
+        let status = match &*header.trigger {
             "T11" => ReportStatus::Retracted,
             _ if deleted || self.narrative.withdrawn => ReportStatus::Retracted,
             "T05" | "T06" => ReportStatus::Appended,
@@ -327,8 +327,7 @@ impl Draft {
             "T09" | "T10" => ReportStatus::Corrected,
             _ => given.unwrap_or(ReportStatus::Final),
         };
-        let without_content =
-            matches!(header.trigger.as_str(), "T01" | "T03" | "T05" | "T07" | "T09");
+        let without_content = matches!(&*header.trigger, "T01" | "T03" | "T05" | "T07" | "T09");
         let intent = match status {
             ReportStatus::Retracted => Intent::Retract,
             ReportStatus::Final if header.trigger == "T03" && !has_text => Intent::Promote,
