@@ -201,6 +201,7 @@ fn read(
     if payload.len() > options.max_payload_bytes {
         outcomes.reject(RejectionClass::Oversize, "payload");
     } else {
+        outcomes.room = gzip::most_opened(payload.len()).min(options.max_payload_bytes);
         decode_nested(payload, options, 0, &mut outcomes);
     }
     outcomes.finish()
@@ -239,8 +240,9 @@ fn decode_nested(payload: &[u8], options: &DecodeOptions, depth: u8, outcomes: &
             outcomes.layer("base64");
             decode_nested(&bytes, options, depth + 1, outcomes);
         }
-        detect::Detected::Gzip(bytes) => match gzip::open(&bytes, options.max_payload_bytes) {
+        detect::Detected::Gzip(bytes) => match gzip::open(&bytes, outcomes.room) {
             Ok(bytes) => {
+                outcomes.room = outcomes.room.saturating_sub(bytes.len());
                 outcomes.layer("gzip");
                 decode_nested(&bytes, options, depth + 1, outcomes);
             }
@@ -270,6 +272,8 @@ struct Outcomes {
     decoded: Vec<Decoded>,
     limit: usize,
     overflow: bool,
+    /// To how many bytes more the payload may be opened where it is compressed.
+    room: usize,
     /// Only when somebody asked how.
     trace: Option<Box<Tracing>>,
     pdfs: Pdfs,
@@ -291,6 +295,7 @@ impl Outcomes {
             decoded: Vec::new(),
             limit: options.max_reports_per_record,
             overflow: false,
+            room: 0,
             trace: None,
             pdfs: Pdfs::new(options.pdf.clone()),
         }
