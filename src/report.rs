@@ -447,6 +447,8 @@ pub enum Warning {
     LinesWithdrawn,
     /// The text was taken from notes (NTE), because the observations only pointed to them.
     TextFromNotes,
+    /// The report's orders have more codings than are kept; those beyond are not looked at.
+    CodingsCut,
     /// The text was extracted from an attached PDF: its order is that of the page, not of the author.
     TextFromPdf,
     /// The source says that an AI drafted the report (FHIR security label AIAST). Never train on it.
@@ -455,7 +457,7 @@ pub enum Warning {
 
 impl Warning {
     /// All warnings.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::NonstandardTerminator,
         Self::LeadingGarbage,
         Self::CharsetGuessed,
@@ -477,6 +479,7 @@ impl Warning {
         Self::StatusUnknown,
         Self::LinesWithdrawn,
         Self::TextFromNotes,
+        Self::CodingsCut,
         Self::TextFromPdf,
         Self::AiDrafted,
     ];
@@ -505,6 +508,7 @@ impl Warning {
             Self::StatusUnknown => "status_unknown",
             Self::LinesWithdrawn => "lines_withdrawn",
             Self::TextFromNotes => "text_from_notes",
+            Self::CodingsCut => "codings_cut",
             Self::TextFromPdf => "text_from_pdf",
             Self::AiDrafted => "ai_drafted",
         }

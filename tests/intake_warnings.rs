@@ -77,6 +77,15 @@ fn pair(warning: Warning) -> Option<(Vec<u8>, Vec<u8>)> {
         Warning::TextFromNotes => {
             of(obx("OBX|1|TX|R||See Comments||||||F\rNTE|1||FINDINGS: Lungs are clear."))
         }
+        Warning::CodingsCut => {
+            // Linked orders of one report, each with another code.
+            let orders = |count: usize| {
+                let order = |n: usize| format!("OBR|{n}|P1|A1000001^RIS|C{n}^XR CHEST^L\r");
+                let orders: String = (2..=count).map(order).collect();
+                (plain() + &orders).into_bytes()
+            };
+            Some((orders(70), orders(5)))
+        }
         Warning::TextFromPdf => {
             let pdf = base64::engine::general_purpose::STANDARD.encode("%PDF-1.4");
             of(obx(&format!("OBX|1|ED|||^^^^{pdf}||||||F")))

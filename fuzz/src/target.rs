@@ -1,12 +1,14 @@
 //! The fuzz targets: what must hold of any input. Used by `cargo fuzz` and by `tests/fuzzing.rs`.
 #![allow(unreachable_pub, reason = "a module of a test, and of a crate")]
 
-use std::sync::Once;
+use std::sync::{Arc, LazyLock, Once};
 
 use allocation_counter::measure;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use radstream::decode::{DecodeOptions, Decoded, decode};
+use radstream::decode::{
+    AvroInput, DecodeOptions, Decoded, PdfText, ReadPdf, WriterSchemas, decode,
+};
 use radstream::extract::{ExtractPolicy, Extracted, extract, text_from_plain, text_from_sections};
 use radstream::report::{Intent, Report, ReportText, SectionKind};
 
@@ -64,7 +66,9 @@ impl Target {
         warm_up();
         // What a target wraps around its input is read as well.
         let wrapped = if self == Self::Detect { 2 * data.len() } else { data.len() };
-        let most = (wrapped + HEADER.len()) as u64 * MOST_TIMES + ALWAYS;
+        // So is what it is opened to.
+        let opened = if is_packed(data) { OPENED * data.len().max(SMALL) } else { 0 };
+        let most = (wrapped + opened + HEADER.len()) as u64 * MOST_TIMES + ALWAYS;
         let peak = measure(|| self.read(data)).bytes_max;
         if peak > most {
             return Err(format!("{} bytes took {peak} bytes of memory, not {most}", data.len()));
@@ -79,6 +83,46 @@ const MOST_TIMES: u64 = 20;
 /// Memory that even the smallest input may take, bytes: a thousand reports, some thousand segments and
 /// lines are allowed however short they are.
 const ALWAYS: u64 = 1024 * 1024;
+
+/// To how many times its length gzip may be opened, and what length it is always taken to have.
+const OPENED: usize = 20;
+const SMALL: usize = 64 * 1024 / OPENED;
+
+/// Whether an input has gzip in it, as it stands or in base64.
+fn is_packed(data: &[u8]) -> bool {
+    let dense: Vec<u8> = data.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+    let has =
+        |sign: &[u8]| data.windows(sign.len()).chain(dense.windows(sign.len())).any(|w| w == sign);
+    has(b"\x1f\x8b") || has(b"H4sI")
+}
+
+/// How inputs are read: as usual, and Avro and PDF documents are, too.
+static OPTIONS: LazyLock<DecodeOptions> = LazyLock::new(|| {
+    let schema = r#"{"type":"record","name":"Message","fields":[{"name":"id","type":"long"},
+        {"name":"tags","type":{"type":"array","items":"string"}},
+        {"name":"payload","type":["null","string","bytes"]}]}"#;
+    let schemas = WriterSchemas::one(schema).expect("a schema");
+    DecodeOptions {
+        avro: Some(AvroInput::new("payload", schemas)),
+        pdf: Some(Arc::new(LengthOfPdf)),
+        ..DecodeOptions::default()
+    }
+});
+
+/// Stands in for the process that reads PDF documents: what it says of one depends on its length.
+#[derive(Debug)]
+struct LengthOfPdf;
+
+impl ReadPdf for LengthOfPdf {
+    fn read(&self, pdf: &[u8]) -> PdfText {
+        match pdf.len() % 4 {
+            0 => PdfText::Unreadable,
+            1 => PdfText::OverLimit,
+            2 => PdfText::Empty,
+            _ => PdfText::Text("FINDINGS: The lungs are clear.\nIMPRESSION: Normal.".to_owned()),
+        }
+    }
+}
 
 /// What stands before an input of [`hl7`] that has no header.
 const HEADER: &[u8] = b"MSH|^~\\&|RIS|HOSP|||20260102030405||ORU^R01|1|P|2.5.1\r\
@@ -133,8 +177,8 @@ fn sections(data: &[u8]) {
 
 /// Reads a payload to its end and holds what comes of it against what must be.
 fn outcomes(payload: &[u8]) {
-    let options = DecodeOptions::default();
-    let decoded = decode(payload, &options);
+    let options = &*OPTIONS;
+    let decoded = decode(payload, options);
     assert!(!decoded.is_empty(), "a payload without an outcome");
     assert!(decoded.len() <= options.max_reports_per_record + 1, "more outcomes than the limit");
     for outcome in decoded {

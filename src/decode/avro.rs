@@ -3,6 +3,8 @@
 //! Which schema an id means is told beforehand ([`WriterSchemas`]); here nothing is fetched. Only the
 //! configured field is kept: the rest is read past.
 
+mod extent;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -123,6 +125,9 @@ pub(super) fn open(payload: &[u8], input: &AvroInput) -> Result<Vec<u8>, Rejecti
     let id = schema_id(payload).ok_or(RejectionClass::UnknownFormat)?;
     let schema = input.schemas.get(id).ok_or(RejectionClass::UnknownFormat)?;
     let mut body = payload.get(HEADER..).unwrap_or_default();
+    if !extent::fits(&schema, body) {
+        return Err(RejectionClass::Syntax);
+    }
     let mut node: Node = GenericDatumReader::builder(&schema)
         .human_readable(true)
         .build()

@@ -18,12 +18,14 @@ pub(super) struct Text<'b> {
     pub(super) guessed: bool,
     /// How the set was chosen, in words.
     pub(super) by: &'static str,
+    /// Known to be plain ASCII.
+    is_ascii: bool,
 }
 
 impl Text<'_> {
     /// Name of the set it was read in. Plain ASCII is called that, whatever was declared.
     pub(super) fn name(&self) -> &'static str {
-        if self.text.is_ascii() { "US-ASCII" } else { self.encoding.name() }
+        if self.is_ascii || self.text.is_ascii() { "US-ASCII" } else { self.encoding.name() }
     }
 }
 
@@ -102,9 +104,13 @@ pub(super) fn decode<'b>(
             },
             guessed: unknown,
             by: "every byte is ASCII",
+            is_ascii: true,
         }),
         Declared::Is(encoding) if encoding == UTF_8 => Some(match std::str::from_utf8(bytes) {
-            Ok(text) => Text { text: Cow::Borrowed(text), encoding, guessed: false, by },
+            Ok(text) => {
+                let text = Cow::Borrowed(text);
+                Text { text, encoding, guessed: false, by, is_ascii: false }
+            }
             Err(_) => guess(bytes),
         }),
         Declared::Is(encoding) => match std::str::from_utf8(bytes) {
@@ -138,11 +144,11 @@ fn declared_set(field: &str, repetition: u8) -> Declared {
 
 fn strict<'b>(bytes: &'b [u8], encoding: &'static Encoding, by: &'static str) -> Option<Text<'b>> {
     let text = encoding.decode_without_bom_handling_and_without_replacement(bytes)?;
-    Some(Text { text, encoding, guessed: false, by })
+    Some(Text { text, encoding, guessed: false, by, is_ascii: false })
 }
 
 const fn guessed<'b>(text: Cow<'b, str>, encoding: &'static Encoding) -> Text<'b> {
-    Text { text, encoding, guessed: true, by: "guessed from the bytes" }
+    Text { text, encoding, guessed: true, by: "guessed from the bytes", is_ascii: false }
 }
 
 fn guess(bytes: &[u8]) -> Text<'_> {

@@ -26,11 +26,21 @@ pub(super) fn holds_message(bytes: &[u8]) -> bool {
     lines.any(|at| !matches!(kind_of_line(bytes, at), Line::Other)) || stray_start(bytes).is_some()
 }
 
+/// The messages of a value.
+pub(super) struct Split<'p> {
+    pub(super) messages: Vec<Message<'p>>,
+    /// A trailer of a batch counts other than what came before it, see [`is_miscounted`].
+    pub(super) miscounted: bool,
+}
+
 /// Splits a value into its messages. Batch headers and trailers are not messages.
-pub(super) fn split(bytes: &[u8]) -> Vec<Message<'_>> {
+pub(super) fn split(bytes: &[u8]) -> Split<'_> {
     let mut splitter = Splitter { bytes, messages: Vec::new(), open: None, garbage: false };
+    let mut trailer = false;
     let mut blank_from = 0;
     for at in LineStarts::new(bytes) {
+        trailer |= matches!(bytes.get(at), Some(b'B' | b'F'))
+            && bytes.get(at + 1..).is_some_and(|rest| rest.starts_with(b"TS"));
         match kind_of_line(bytes, at) {
             Line::Message => {
                 splitter.close(at);
@@ -59,16 +69,13 @@ pub(super) fn split(bytes: &[u8]) -> Vec<Message<'_>> {
             splitter.close(bytes.len());
         }
     }
-    splitter.messages
+    // Most values are one message without a trailer.
+    Split { messages: splitter.messages, miscounted: trailer && is_miscounted(bytes) }
 }
 
 /// Whether a trailer of a batch (BTS-1 messages, FTS-1 batches) counts other than what came before it.
 /// Trailers without a number count nothing.
-pub(super) fn is_miscounted(bytes: &[u8]) -> bool {
-    // Most values are one message: two searches of its bytes are all it costs.
-    if memmem::find(bytes, b"BTS").is_none() && memmem::find(bytes, b"FTS").is_none() {
-        return false;
-    }
+fn is_miscounted(bytes: &[u8]) -> bool {
     let (mut messages, mut batches) = (0_u64, 0_u64);
     for at in LineStarts::new(bytes) {
         let Some([name @ .., separator]) = bytes.get(at..at + 4) else { continue };
@@ -226,7 +233,11 @@ mod tests {
     use super::*;
 
     fn texts(bytes: &[u8]) -> Vec<String> {
-        split(bytes).iter().map(|m| String::from_utf8_lossy(m.bytes).into_owned()).collect()
+        split(bytes)
+            .messages
+            .iter()
+            .map(|m| String::from_utf8_lossy(m.bytes).into_owned())
+            .collect()
     }
 
     #[test]
@@ -244,7 +255,7 @@ mod tests {
     fn batch_headers_part_messages_and_are_dropped() {
         let value = b"FHS|^~\\&\rBHS|^~\\&\rMSH|^~\\&|A\rMSH|^~\\&|B\rBTS|2\rFTS|1\r";
         assert_eq!(texts(value), ["MSH|^~\\&|A\r", "MSH|^~\\&|B\r"]);
-        assert!(split(value).iter().all(|m| !m.after_garbage));
+        assert!(split(value).messages.iter().all(|m| !m.after_garbage));
     }
 
     #[test]
@@ -276,7 +287,7 @@ mod tests {
             b"2026-01-01 INFO got \x0bMSH|^~\\&|A\r\x1c\r",
             b"2026-01-01 INFO got: MSH|^~\\&|A\r",
         ] {
-            let found = split(value);
+            let found = split(value).messages;
             assert_eq!(found.len(), 1);
             assert!(found[0].after_garbage);
             assert!(found[0].bytes.starts_with(b"MSH|^~\\&|A"));
@@ -285,9 +296,10 @@ mod tests {
 
     #[test]
     fn a_begun_block_that_stops_inside_a_segment_is_cut() {
-        assert!(split(b"\x0bMSH|^~\\&|A\rPID|1|2")[0].cut);
-        assert!(!split(b"\x0bMSH|^~\\&|A\rPID|1|2\r")[0].cut);
-        assert!(!split(b"MSH|^~\\&|A\rPID|1|2")[0].cut);
+        let cut = |value| split(value).messages[0].cut;
+        assert!(cut(b"\x0bMSH|^~\\&|A\rPID|1|2"));
+        assert!(!cut(b"\x0bMSH|^~\\&|A\rPID|1|2\r"));
+        assert!(!cut(b"MSH|^~\\&|A\rPID|1|2"));
     }
 
     #[test]

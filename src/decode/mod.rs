@@ -208,6 +208,7 @@ fn fill(payload: &[u8], options: &DecodeOptions, outcomes: &mut Outcomes) {
     if payload.len() > options.max_payload_bytes {
         outcomes.reject(RejectionClass::Oversize, "payload");
     } else {
+        outcomes.room = gzip::most_opened(payload.len()).min(options.max_payload_bytes);
         decode_nested(payload, options, 0, outcomes);
     }
 }
@@ -245,8 +246,9 @@ fn decode_nested(payload: &[u8], options: &DecodeOptions, depth: u8, outcomes: &
             outcomes.layer("base64");
             decode_nested(&bytes, options, depth + 1, outcomes);
         }
-        detect::Detected::Gzip(bytes) => match gzip::open(&bytes, options.max_payload_bytes) {
+        detect::Detected::Gzip(bytes) => match gzip::open(&bytes, outcomes.room) {
             Ok(bytes) => {
+                outcomes.room = outcomes.room.saturating_sub(bytes.len());
                 outcomes.layer("gzip");
                 decode_nested(&bytes, options, depth + 1, outcomes);
             }
@@ -276,6 +278,8 @@ struct Outcomes {
     decoded: Vec<Decoded>,
     limit: usize,
     overflow: bool,
+    /// To how many bytes more the payload may be opened where it is compressed.
+    room: usize,
     /// Only when somebody asked how.
     trace: Option<Box<Tracing>>,
     /// Only when somebody asked whom the messages name.
@@ -299,6 +303,7 @@ impl Outcomes {
             decoded: Vec::new(),
             limit: options.max_reports_per_record,
             overflow: false,
+            room: 0,
             trace: None,
             identifying: None,
             pdfs: Pdfs::new(options.pdf.clone()),

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::status::Status;
 use super::{charset, time};
 use crate::report::SectionKind;
@@ -58,8 +60,9 @@ pub enum TextSegments {
     Notes,
 }
 
-/// What a sender means by a code in OBR-25.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a sender means by a code in OBR-25, as profile files write it (`no_result`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OrderStatus {
     /// Ordered, scheduled or performed; no result yet.
     NoResult,

@@ -131,6 +131,13 @@ const LONGEST_WORD: usize = 16;
 
 /// The leading word, upper case: what follows the code (components, log marks) is not part of it.
 fn word<'l>(field: &str, letters: &'l mut [u8; LONGEST_WORD]) -> &'l [u8] {
+    // Nearly always it is one letter.
+    if let [byte] = field.as_bytes()
+        && let [letter, ..] = letters
+    {
+        *letter = byte.to_ascii_uppercase();
+        return letters.get(..usize::from(byte.is_ascii_alphabetic())).unwrap_or_default();
+    }
     let mut length = 0;
     for (letter, byte) in letters.iter_mut().zip(field.trim().bytes()) {
         if !byte.is_ascii_alphabetic() {

@@ -23,9 +23,6 @@ pub enum ProcedureClass {
     Unknown,
 }
 
-/// Words of at most so many bytes are compared without a copy on the heap.
-const LONGEST_WORD: usize = 40;
-
 /// What words say of an exam.
 #[derive(Clone, Copy, Default)]
 struct Words {
@@ -233,23 +230,25 @@ impl Words {
             }
             return;
         }
-        for word in text.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()) {
-            if word.is_empty() {
-                continue;
+        let upper = text.to_ascii_uppercase();
+        let mut from = 0;
+        while from < upper.len() {
+            let rest = upper.as_bytes().get(from..).unwrap_or_default();
+            let length = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+            if let Some(word) = upper.get(from..from + length)
+                && !word.is_empty()
+            {
+                self.word(word, before_is_x);
+                before_is_x = word == "X";
             }
-            let mut upper = [0; LONGEST_WORD];
-            upper.iter_mut().zip(word).for_each(|(to, from)| *to = from.to_ascii_uppercase());
-            match upper.get(..word.len()).and_then(|word| std::str::from_utf8(word).ok()) {
-                Some(upper) => self.word(upper, before_is_x),
-                None => self.word(&String::from_utf8_lossy(word).to_uppercase(), before_is_x),
-            }
-            before_is_x = word.eq_ignore_ascii_case(b"X");
+            from += length + 1;
         }
     }
 
     fn word(&mut self, word: &str, before_is_x: bool) {
         // A number glued to a unit of counting: 2VIEWS, 1V, 2VW.
-        let bare = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        let digits = word.bytes().take_while(u8::is_ascii_digit).count();
+        let bare = word.get(digits..).unwrap_or_default();
         match bare {
             "" | "OF" | "THE" | "AND" | "WITH" | "WO" | "W" | "OR" => {}
             "ROUTINE" | "CHILD" | "CHILDREN" | "ADULT" | "EXAM" | "STUDY" | "ONLY"

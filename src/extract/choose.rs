@@ -141,9 +141,15 @@ fn is_prose(text: &str) -> bool {
 }
 
 fn enough(sections: &[LabelledSection], least: usize) -> bool {
-    let characters: usize = sections.iter().map(|s| s.text.expose().chars().count()).sum();
+    let least = least.max(1);
+    let characters = |s: &LabelledSection| {
+        let text = s.text.expose();
+        // A character has at most four bytes: of a long text they need not be counted.
+        if text.len() / 4 >= least { least } else { text.chars().count() }
+    };
+    let characters: usize = sections.iter().map(characters).sum();
     let letters = sections.iter().any(|s| s.text.expose().contains(char::is_alphabetic));
-    characters >= least.max(1) && letters
+    characters >= least && letters
 }
 
 /// Plain report text, with or without headings → what to label; `None` when there is nothing to

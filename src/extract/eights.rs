@@ -10,9 +10,41 @@ pub(crate) fn eight(text: &[u8], at: usize) -> u64 {
     let rest = text.get(at..).unwrap_or_default();
     match rest.first_chunk() {
         Some(eight) => u64::from_le_bytes(*eight),
-        None => {
+        // The end of a longer text: its last eight bytes, those that were read already moved out.
+        None => match (text.last_chunk(), rest.len()) {
+            (Some(last), 1..=7) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
             // No call to copy a few bytes.
-            rest.iter().rev().fold(0, |so_far, byte| (so_far << 8) | u64::from(*byte))
+            _ => rest.iter().rev().fold(0, |so_far, byte| (so_far << 8) | u64::from(*byte)),
+        },
+    }
+}
+
+/// The text as numbers of eight bytes, the last one filled up with zeros.
+#[inline]
+pub(crate) fn eights(text: &[u8]) -> Eights<'_> {
+    let (whole, rest) = text.as_chunks();
+    let last = eight(text, text.len() - rest.len());
+    Eights { whole, last: (!rest.is_empty()).then_some(last) }
+}
+
+/// See [`eights()`]. Not a chain of two iterators: what is done with each number stands in one place then,
+/// and is made part of one loop.
+pub(crate) struct Eights<'t> {
+    whole: &'t [[u8; 8]],
+    last: Option<u64>,
+}
+
+impl Iterator for Eights<'_> {
+    type Item = u64;
+
+    #[inline]
+    fn next(&mut self) -> Option<u64> {
+        match self.whole.split_first() {
+            Some((eight, rest)) => {
+                self.whole = rest;
+                Some(u64::from_le_bytes(*eight))
+            }
+            None => self.last.take(),
         }
     }
 }
@@ -38,29 +70,36 @@ const fn letters(eight: u64) -> u64 {
     from_a & !past_z & HIGH
 }
 
-/// The words of a text of ASCII: runs of letters.
+/// The words of a text of ASCII, runs of letters: where each begins, and its first three bytes. Those
+/// beyond the end of the text are zeros.
 #[inline]
-pub(super) fn words(text: &[u8], mut visit: impl FnMut(&[u8])) {
-    let (mut start, mut inside, mut before) = (0, false, 0);
-    let mut at = 0;
-    while at < text.len() {
-        let letters = letters(eight(text, at));
-        // Where a word begins or ends.
-        let mut turns = letters ^ ((letters << 8) | before);
-        before = letters >> 56;
-        while turns != 0 {
-            let place = at | (turns.trailing_zeros() as usize / 8);
-            turns &= turns - 1;
-            if inside {
-                visit(text.get(start..place).unwrap_or_default());
-            }
-            (start, inside) = (place, !inside);
+pub(super) fn words(text: &[u8], mut visit: impl FnMut(usize, u32)) {
+    let (mut last, mut starts, mut before, mut at) = (0, 0_u64, 0, 0_usize);
+    let mut eights = eights(text);
+    loop {
+        // What a word begins with is known when the next eight bytes are.
+        let next = eights.next();
+        let eight = next.unwrap_or_default();
+        while starts != 0 {
+            // The mark is the highest bit of its byte.
+            let shift = starts.trailing_zeros() - 7;
+            let three = ((last >> shift) | ((eight << 1) << (63 - shift))) as u32 & 0x00ff_ffff;
+            visit(at + shift as usize / 8 - 8, three);
+            starts &= starts - 1;
         }
-        at += 8;
+        if next.is_none() {
+            return;
+        }
+        let letters = letters(eight);
+        starts = letters & !((letters << 8) | before);
+        before = letters >> 56;
+        (last, at) = (eight, at + 8);
     }
-    if inside {
-        visit(text.get(start..).unwrap_or_default());
-    }
+}
+
+/// Length of the word at the beginning of a text of ASCII.
+pub(super) fn word_length(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| byte.is_ascii_alphabetic()).count()
 }
 
 /// The first place that `wanted` takes, of bytes that are neither letters nor blanks, and of some that
@@ -70,12 +109,13 @@ pub(super) fn find_unusual<T>(
     text: &[u8],
     mut wanted: impl FnMut(usize, u8) -> Option<T>,
 ) -> Option<T> {
-    let mut at = 0;
-    while at < text.len() {
-        let eight = eight(text, at);
-        // Letters have bit 6. So has the underscore, which may not be missed.
-        let no_letter = (!eight) << 1;
-        let mut marks = (no_letter & HIGH & !equal(eight, b' ')) | equal(eight, b'_');
+    for (index, eight) in eights(text).enumerate() {
+        let at = index * 8;
+        // Letters have bit 6, and the blank has none of the five lowest. The underscore, which may not
+        // be missed, has bit 6 and all of those.
+        let lowest = eight & (ONES * 0x1f);
+        let (any, all) = ((lowest + ONES * 0x1f) << 2, (lowest + ONES) << 2);
+        let mut marks = ((any & ((!eight) << 1)) | all) & HIGH;
         while marks != 0 {
             let place = at | (marks.trailing_zeros() as usize / 8);
             marks &= marks - 1;
@@ -85,7 +125,6 @@ pub(super) fn find_unusual<T>(
                 return Some(found);
             }
         }
-        at += 8;
     }
     None
 }
@@ -99,7 +138,12 @@ mod tests {
         #[test]
         fn words_are_runs_of_letters(text in "[ -~\t\n]{0,60}") {
             let mut found: Vec<Vec<u8>> = Vec::new();
-            words(text.as_bytes(), |word| found.push(word.to_vec()));
+            words(text.as_bytes(), |at, three| {
+                let rest = &text.as_bytes()[at..];
+                let first: Vec<u8> = rest.iter().copied().chain([0; 3]).take(3).collect();
+                assert_eq!(three.to_le_bytes()[..3], first);
+                found.push(rest[..word_length(rest)].to_vec());
+            });
             let wanted: Vec<Vec<u8>> = text
                 .split(|c: char| !c.is_ascii_alphabetic())
                 .filter(|word| !word.is_empty())
@@ -116,6 +160,12 @@ mod tests {
             };
             prop_assert_eq!(equal(number, byte), of(|each, byte| each == byte));
             prop_assert_eq!(below_blank(number), of(|each, _| each < b' '));
+        }
+
+        #[test]
+        fn eight_bytes_are_those_of_the_text_and_zeros(text in any::<Vec<u8>>(), at in 0_usize..40) {
+            let bytes = std::array::from_fn(|index| text.get(at + index).copied().unwrap_or(0));
+            prop_assert_eq!(eight(&text, at), u64::from_le_bytes(bytes));
         }
 
         #[test]

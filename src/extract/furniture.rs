@@ -102,6 +102,41 @@ const fn signature_phrases(first: u8) -> &'static [&'static str] {
     }
 }
 
+/// Told by three bytes: nearly every sentence begins none of [`signature_phrases`].
+const fn may_be_signature(first: [u8; 3]) -> bool {
+    // Bit 5 makes a letter lower case, and leaves what else they have there.
+    matches!(
+        &[first[0] | 0x20, first[1] | 0x20, first[2] | 0x20],
+        b"app"
+            | b"att"
+            | b"acc"
+            | b"by "
+            | b"dic"
+            | b"ele"
+            | b"end"
+            | b"fin"
+            | b"int"
+            | b"i, "
+            | b"i r"
+            | b"i h"
+            | b"i p"
+            | b"ord"
+            | b"req"
+            | b"rea"
+            | b"rev"
+            | b"rep"
+            | b"res"
+            | b"rad"
+            | b"ref"
+            | b"sig"
+            | b"thi"
+            | b"tra"
+            | b"ver"
+            | b"wor"
+            | b"wsn"
+    )
+}
+
 /// What a sentence may end with before a signature.
 const fn ends_sentence(byte: u8) -> bool {
     matches!(byte, b'.' | b'!' | b'?' | b'-' | b'_' | b'*' | b'/' | b';' | b')')
@@ -114,6 +149,9 @@ pub(super) fn signature(text: &str) -> Option<usize> {
         let rest = bytes.get(from..)?;
         let blanks = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         let rest = rest.get(blanks..)?;
+        if !may_be_signature(*rest.first_chunk()?) {
+            return None;
+        }
         let begins = |phrase: &&str| {
             rest.get(..phrase.len())
                 .is_some_and(|found| found.eq_ignore_ascii_case(phrase.as_bytes()))
@@ -130,6 +168,15 @@ pub(super) fn signature(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_phrase_is_left_out_by_its_first_bytes() {
+        for phrase in (0..=u8::MAX).flat_map(signature_phrases) {
+            let first = phrase.as_bytes().first_chunk().expect("three bytes");
+            assert!(may_be_signature(*first), "{phrase}");
+            assert!(may_be_signature(first.map(|byte| byte.to_ascii_uppercase())), "{phrase}");
+        }
+    }
 
     #[test]
     fn signatures_begin_at_a_sentence_and_not_inside_one() {

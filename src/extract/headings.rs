@@ -17,17 +17,17 @@ pub(super) enum Heading {
 
 /// The section a title names, case, punctuation and spacing aside.
 pub(crate) fn section_of_title(title: &str) -> Option<SectionKind> {
-    known(normalise(title)?.as_str())
+    known(normalise(title)?.as_bytes())
 }
 
 /// Every title that heads something.
-static HEADINGS: LazyLock<Phrases<Heading>> = LazyLock::new(|| {
-    let anatomy = ANATOMY.iter().map(|title| (*title, Heading::Anatomy));
-    let sections = TITLES.iter().map(|(title, kind)| (*title, Heading::Section(*kind)));
+static HEADINGS: LazyLock<Phrases<Heading, [u8]>> = LazyLock::new(|| {
+    let anatomy = ANATOMY.iter().map(|title| (title.as_bytes(), Heading::Anatomy));
+    let sections = TITLES.iter().map(|(title, kind)| (title.as_bytes(), Heading::Section(*kind)));
     anatomy.chain(sections).collect()
 });
 
-fn known(title: &str) -> Option<SectionKind> {
+fn known(title: &[u8]) -> Option<SectionKind> {
     match HEADINGS.get(title) {
         Some(Heading::Section(kind)) => Some(*kind),
         _ => None,
@@ -114,10 +114,10 @@ fn titled(title: &str) -> Option<Heading> {
         return None; // a sentence ended before the colon
     }
     let normal = normalise(title)?;
-    let normal = normal.as_str();
-    if let Some(heading) = HEADINGS.get(normal) {
+    if let Some(heading) = HEADINGS.get(normal.as_bytes()) {
         return Some(*heading);
     }
+    let normal = normal.as_str();
     if let Some(rest) = normal.strip_prefix("ADDENDUM ")
         && rest.split(' ').count() <= 6
     {
@@ -267,10 +267,14 @@ pub(super) struct Title {
 
 impl Title {
     pub(super) fn as_str(&self) -> &str {
-        let letters = self.letters.get(self.from..self.length).unwrap_or_default();
-        std::str::from_utf8(letters).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
+    fn as_bytes(&self) -> &[u8] {
+        self.letters.get(self.from..self.length).unwrap_or_default()
+    }
+
+    #[inline]
     fn push(&mut self, byte: u8) {
         if let Some(letter) = self.letters.get_mut(self.length) {
             *letter = byte;
@@ -278,10 +282,24 @@ impl Title {
         }
     }
 
+    #[inline]
     fn end_word(&mut self) {
         let last = self.length.checked_sub(1).and_then(|at| self.letters.get(at));
         if last.is_some_and(|last| *last != b' ') {
             self.push(b' ');
+        }
+    }
+
+    /// Takes a character of ASCII.
+    #[inline]
+    fn take(&mut self, byte: u8) {
+        if byte.is_ascii_alphanumeric() {
+            self.push(byte.to_ascii_uppercase());
+        } else if byte == b'&' {
+            self.end_word();
+            b"AND ".iter().for_each(|letter| self.push(*letter));
+        } else if byte != b'\'' {
+            self.end_word();
         }
     }
 }
@@ -292,28 +310,27 @@ pub(super) fn normalise(title: &str) -> Option<Title> {
         return None;
     }
     let mut out = Title { letters: [0; LONGEST_TITLE * 5], from: 0, length: 0 };
-    for character in title.chars() {
-        match character {
-            '&' => {
-                out.end_word();
-                b"AND ".iter().for_each(|letter| out.push(*letter));
+    if title.is_ascii() {
+        title.bytes().for_each(|byte| out.take(byte));
+    } else {
+        for character in title.chars() {
+            match u8::try_from(character) {
+                Ok(byte) if byte.is_ascii() => out.take(byte),
+                _ if character.is_alphabetic() => return None,
+                _ => out.end_word(),
             }
-            '\'' => {}
-            c if c.is_ascii_alphanumeric() => out.push(c.to_ascii_uppercase() as u8),
-            c if c.is_alphabetic() => return None,
-            _ => out.end_word(),
         }
     }
     if out.letters.get(..out.length).is_some_and(|all| all.ends_with(b" ")) {
         out.length -= 1;
     }
     // A numbered heading: "2 IMPRESSION".
-    let unnumbered = out.as_str().trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
-    if unnumbered.is_empty() {
+    let all = out.as_bytes();
+    let number = all.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b' ').count();
+    if number == all.len() {
         return None;
     }
-    let number = out.length - unnumbered.len();
-    if number > 0 && known(unnumbered).is_some() {
+    if number > 0 && all.get(number..).and_then(known).is_some() {
         out.from = number;
     }
     Some(out)

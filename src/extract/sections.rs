@@ -131,6 +131,9 @@ impl<'t> Splitter<'t> {
             }
         }
         if let Some(section) = self.split.sections.last_mut() {
+            if section.lines.is_empty() {
+                section.lines.reserve(8);
+            }
             section.lines.push(Cow::Borrowed(line));
         }
     }
@@ -231,7 +234,8 @@ impl<'t> Splitter<'t> {
             Some(at) => (text.get(..at).unwrap_or_default(), true),
             None => (text, false),
         };
-        let text = text.trim();
+        // The line is tidied: it has no other blanks.
+        let text = text.trim_ascii();
         if !text.is_empty() {
             self.push(text);
         }
@@ -242,7 +246,8 @@ impl<'t> Splitter<'t> {
 impl Split<'_> {
     /// Words that say what was examined, at most a few lines.
     pub(super) fn header(&self) -> Option<String> {
-        let mut header = String::new();
+        let mut header =
+            String::with_capacity(self.titles.iter().map(|title| title.len() + 1).sum());
         for title in &self.titles {
             header.push_str(title.get(..title.len().min(200)).unwrap_or(title));
             header.push('\n');

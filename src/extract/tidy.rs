@@ -21,13 +21,19 @@ impl<'t> Tidied<'t> {
     pub(super) fn of(blocks: &'t [TextBlock]) -> Self {
         let tidied = |block: &'t TextBlock| {
             let text = block.text.expose().as_str();
+            // Most texts are tidy but for their ends of lines.
+            let tidy = is_tidy(text.as_bytes(), b'\n');
+            let tidied = |text: &'t str| match tidy {
+                true => Cow::Borrowed(text.trim_ascii()),
+                false => line(text),
+            };
             let mut lines = Vec::with_capacity(16);
             let mut from = 0;
             for at in memchr::memchr_iter(b'\n', text.as_bytes()) {
-                lines.push(line(text.get(from..at).unwrap_or_default()));
+                lines.push(tidied(text.get(from..at).unwrap_or_default()));
                 from = at + 1;
             }
-            lines.push(line(text.get(from..).unwrap_or_default()));
+            lines.push(tidied(text.get(from..).unwrap_or_default()));
             let one_line = lines.len() == 1 || !text.trim().contains('\n');
             TidyBlock { section: block.section, lines, one_line }
         };
@@ -35,10 +41,11 @@ impl<'t> Tidied<'t> {
     }
 }
 
-/// Whether a line is as [`line()`] leaves it: printable ASCII, no two blanks in a row. Without branches
-/// in its loops, so that they are done many bytes at a time.
-fn is_tidy(text: &[u8]) -> bool {
-    let printable = text.iter().fold(true, |so_far, byte| so_far & byte.wrapping_sub(b' ').lt(&95));
+/// Whether a text is as [`line()`] leaves it: printable ASCII or another byte that is allowed, no two
+/// blanks in a row. Without branches in its loops, so that they are done many bytes at a time.
+fn is_tidy(text: &[u8], allowed: u8) -> bool {
+    let tidy = |byte: &u8| byte.wrapping_sub(b' ').lt(&95) | (*byte == allowed);
+    let printable = text.iter().fold(true, |so_far, byte| so_far & tidy(byte));
     let next = text.get(1..).unwrap_or_default();
     let doubled = text
         .iter()
@@ -51,7 +58,7 @@ fn is_tidy(text: &[u8]) -> bool {
 /// and dashes are plain.
 pub(super) fn line(text: &str) -> Cow<'_, str> {
     let text = text.trim_ascii();
-    if is_tidy(text.as_bytes()) {
+    if is_tidy(text.as_bytes(), b' ') {
         return Cow::Borrowed(text);
     }
     Cow::Owned(cleaned(text))
@@ -121,7 +128,8 @@ fn is_wrapped(before: &str, next: &str) -> bool {
     let lower = next.chars().next().is_some_and(char::is_lowercase);
     lower
         || matches!(before.as_bytes().last(), Some(b',' | b'-' | b'('))
-        || before.chars().count() >= WRAP_WIDTH
+        || (before.len() >= WRAP_WIDTH
+            && (before.is_ascii() || before.chars().count() >= WRAP_WIDTH))
 }
 
 /// `1.`, `2)`, `-`, `*`, `•` at the start of a line.

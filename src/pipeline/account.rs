@@ -61,6 +61,11 @@ fn count_outcome(outcome: &Outcome) {
             metrics::counter!(names::PARSE_FAILURES_TOTAL, "class" => class).increment(1);
         }
     }
+    if let Some(profile) = &outcome.profile {
+        // Names come from the configuration, never from a message.
+        metrics::counter!(names::PROFILE_REPORTS_TOTAL, "profile" => profile.to_string())
+            .increment(1);
+    }
     for warning in &outcome.warnings {
         metrics::counter!(names::WARNINGS_TOTAL, "warning" => warning.name()).increment(1);
         if *warning == Warning::TextTruncated {
@@ -144,6 +149,20 @@ mod tests {
             let line = format!("{}{{warning=\"{}\"}} 2", names::WARNINGS_TOTAL, warning.name());
             assert!(scraped.contains(&line), "{line} in\n{scraped}");
         }
+    }
+
+    #[test]
+    fn reports_are_counted_under_the_profile_that_read_them_and_only_those() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let profile = Some("north_ris".into());
+        metrics::with_local_recorder(&recorder, || {
+            count_outcome(&Outcome { profile, ..Outcome::plain("labelled") });
+            count_outcome(&Outcome::plain("labelled"));
+        });
+        let scraped = recorder.handle().render();
+        let line = format!("{}{{profile=\"north_ris\"}} 1", names::PROFILE_REPORTS_TOTAL);
+        assert!(scraped.contains(&line), "{line} in\n{scraped}");
+        assert_eq!(scraped.matches(names::PROFILE_REPORTS_TOTAL).count(), 2, "a type and a value");
     }
 
     #[test]

@@ -240,6 +240,7 @@ impl Labeling {
             reasons: unique(decision.reasons.iter().map(|reason| reason.name())),
             escalated: escalation.is_some(),
             warnings: labelled.warnings(),
+            profile: labelled.report.profile.clone(),
             ..Outcome::plain("labelled")
         };
         Ok(Part { outcome, outgoing: std::iter::once(findings).chain(escalation).collect() })

@@ -151,7 +151,8 @@ impl Preparer {
         match read {
             Read::Report(report, Some(Extracted::Text(text))) => Step::Label(report, text),
             Read::Report(report, Some(Extracted::Skipped(skip))) => {
-                let outcome = Outcome { warnings: report.warnings, ..Outcome::plain(skip.name()) };
+                let Report { warnings, profile, .. } = *report;
+                let outcome = Outcome { warnings, profile, ..Outcome::plain(skip.name()) };
                 Step::Settled(Part { outcome, outgoing: Vec::new() })
             }
             Read::Skipped(skip) => {
@@ -182,8 +183,8 @@ impl Preparer {
                 if report.intent == Intent::Retract {
                     outgoing.extend(self.publisher.withdrawal(&source, report, unix_ms()));
                 }
-                let warnings = report.warnings.clone();
-                Part { outcome: Outcome { warnings, ..Outcome::plain(name) }, outgoing }
+                let (warnings, profile) = (report.warnings.clone(), report.profile.clone());
+                Part { outcome: Outcome { warnings, profile, ..Outcome::plain(name) }, outgoing }
             }
             Err(error) => self.letters.part(record, part, Failure::of_encoding(&error)),
         }

@@ -33,6 +33,7 @@ metrics_table! {
     PARSE_FAILURES_TOTAL Counter "radstream_parse_failures_total" "Committed dead letters of decode; label class.";
     TEXT_TRUNCATED_TOTAL Counter "radstream_text_truncated_total" "Reports longer than the model reads.";
     WARNINGS_TOTAL Counter "radstream_warnings_total" "Recoverable oddities of the input; label warning.";
+    PROFILE_REPORTS_TOTAL Counter "radstream_profile_reports_total" "Committed outcomes of reports that a source profile read; label profile, a name of intake.profiles.";
     PDF_DOCUMENTS_TOTAL Counter "radstream_pdf_documents_total" "Attached PDF documents that were opened for want of other text; label outcome (text, empty, unreadable, over_limit).";
     MEMORY_BUDGET_BYTES Gauge "radstream_memory_budget_bytes" "The configured byte budget.";
     MEMORY_USED_BYTES Gauge "radstream_memory_used_bytes" "Bytes charged to the budget: fetched and not yet committed.";

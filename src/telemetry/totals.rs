@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -32,6 +32,8 @@ pub struct Outcome {
     pub escalated: bool,
     /// Oddities of the input.
     pub warnings: Vec<Warning>,
+    /// Name of the source profile that read it, where one did.
+    pub profile: Option<Arc<str>>,
 }
 
 impl Outcome {
@@ -45,6 +47,7 @@ impl Outcome {
             reasons: Vec::new(),
             escalated: false,
             warnings: Vec::new(),
+            profile: None,
         }
     }
 }

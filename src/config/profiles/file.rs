@@ -40,7 +40,7 @@ struct ProfileFile {
     /// Observation identifier to section.
     sections: BTreeMap<String, SectionKind>,
     /// OBR-25 to what it means.
-    status: BTreeMap<String, StatusWord>,
+    status: BTreeMap<String, OrderStatus>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,35 +66,6 @@ impl Default for TextTable {
 enum Segment {
     Obx,
     Nte,
-}
-
-/// The words for [`OrderStatus`].
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StatusWord {
-    NoResult,
-    Partial,
-    Preliminary,
-    Final,
-    Appended,
-    Amended,
-    Corrected,
-    Cancelled,
-}
-
-impl StatusWord {
-    const fn meaning(self) -> OrderStatus {
-        match self {
-            Self::NoResult => OrderStatus::NoResult,
-            Self::Partial => OrderStatus::Partial,
-            Self::Preliminary => OrderStatus::Preliminary,
-            Self::Final => OrderStatus::Final,
-            Self::Appended => OrderStatus::Appended,
-            Self::Amended => OrderStatus::Amended,
-            Self::Corrected => OrderStatus::Corrected,
-            Self::Cancelled => OrderStatus::Cancelled,
-        }
-    }
 }
 
 /// Reads one profile file.
@@ -217,11 +188,7 @@ impl Reader {
             text_codes: file.text.codes.clone(),
             ignored_codes: file.text.ignored_codes.clone(),
             sections: file.sections.iter().map(|(code, kind)| (code.clone(), *kind)).collect(),
-            statuses: file
-                .status
-                .iter()
-                .map(|(code, word)| (code.clone(), word.meaning()))
-                .collect(),
+            statuses: file.status.iter().map(|(code, status)| (code.clone(), *status)).collect(),
             ..SourceProfile::new(name)
         };
         self.check(file, &profile);

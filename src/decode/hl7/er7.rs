@@ -27,6 +27,10 @@ pub(super) struct Message<'m> {
     pub(super) escapes: Escapes,
     /// Some segment was ended by LF or CRLF instead of CR.
     pub(super) nonstandard_terminator: bool,
+    /// Some field has a line break or another control character.
+    pub(super) has_controls: bool,
+    /// Some field has an escape or repeats; that MSH-2 names the delimiters does not count.
+    pub(super) is_marked: bool,
     text: &'m str,
     /// Where the fields begin in the text, in order; the first of each segment is its name.
     fields: Vec<u32>,
@@ -37,12 +41,12 @@ pub(super) struct Message<'m> {
 pub(super) struct Segment {
     name: [u8; 3],
     /// Which of its name it is in the message, from 1.
-    number: usize,
+    number: u32,
     /// Where it ends in the text, the line break not counted.
-    end: usize,
+    end: u32,
     /// Its fields, of all those of the message.
-    first_field: usize,
-    fields: usize,
+    first_field: u32,
+    fields: u32,
 }
 
 /// The delimiters of a message. Each is one ASCII character.
@@ -148,54 +152,85 @@ pub(super) fn parse<'m>(
     encoding: &'static Encoding,
 ) -> Result<Message<'m>, RejectionClass> {
     let (delimiters, truncation) = delimiters(text)?;
-    // Places are kept in 32 bits.
-    u32::try_from(text.len()).map_err(|_| RejectionClass::Oversize)?;
+    // Places, and numbers of fields, are kept in 32 bits.
+    if text.len() > LONGEST_TEXT {
+        return Err(RejectionClass::Oversize);
+    }
     let bytes = text.as_bytes();
     let separator = delimiters.field;
-    let mut message = Message {
-        segments: Vec::with_capacity(16),
-        escapes: Escapes { separators: delimiters, truncation, encoding },
-        nonstandard_terminator: false,
-        text,
-        fields: Vec::with_capacity((text.len() / 5).min(4096)),
-    };
+    let mut segments = Segments { bytes, all: Vec::with_capacity(16), counts: Counts::default() };
+    let mut fields: Vec<u32> = Vec::with_capacity((text.len() / 5).min(4096));
+    let (mut nonstandard_terminator, mut has_controls) = (false, false);
     let cr_terminated = memchr::memchr_iter(b'\r', bytes).any(|at| {
         let skip = if bytes.get(at + 1) == Some(&b'\n') { 2 } else { 1 };
         name_at(bytes, at + skip, separator).is_some()
     });
     let most = MOST_SEGMENTS.min(ALWAYS_SEGMENTS + text.len() / SHORT_SEGMENT);
-    let mut counts = Counts::default();
+    let is_crlf = |rest: &[u8]| rest.starts_with(b"\r\n");
+    let last_end = text.trim_end_matches(['\r', '\n']).len();
     let mut open = Open { name: *b"MSH", start: 0, first_field: 0 };
-    message.fields.push(0);
-    let mut from = 0;
-    while from < bytes.len() {
-        let eight = eights::eight(bytes, from);
-        let separators = eights::equal(eight, separator);
-        let mut marks = separators | eights::below_blank(eight);
-        while marks != 0 {
-            let mark = marks & marks.wrapping_neg();
+    fields.push(0);
+    let mut next = 0;
+    for eight in eights::eights(bytes) {
+        let from = next;
+        next += 8;
+        let mut separators = eights::equal(eight, separator);
+        let mut controls = eights::below_blank(eight);
+        if separators | controls == 0 {
+            continue; // most of a text
+        }
+        // What is below the blank comes in order with the separators, where there is any.
+        controls &= !separators;
+        while controls != 0 {
+            let mark = controls & controls.wrapping_neg();
+            controls ^= mark;
+            let before = separators & (mark - 1);
+            separators ^= before;
+            begin_fields(&mut fields, from, before);
             // `from` is a multiple of eight.
-            let at = from | (marks.trailing_zeros() as usize / 8);
-            marks ^= mark;
-            if separators & mark != 0 {
-                message.begin_field(at + 1);
-                continue;
-            }
+            let at = from | (mark.trailing_zeros() as usize / 8);
             let Some((name, after_cr)) = segment_after(bytes, at, separator, cr_terminated) else {
+                // What ends the message is in no field, and of a CRLF the LF decides.
+                has_controls |= at < last_end && !bytes.get(at..).is_some_and(is_crlf);
                 continue;
             };
-            if message.segments.len() + 1 >= most {
+            if segments.all.len() + 1 >= most {
                 return Err(RejectionClass::Oversize);
             }
-            message.nonstandard_terminator |= !after_cr;
-            message.close(open, at, &mut counts);
-            open = Open { name, start: at + 1, first_field: message.fields.len() };
-            message.begin_field(at + 1);
+            nonstandard_terminator |= !after_cr;
+            segments.close(open, at, fields.len());
+            open = Open { name, start: at + 1, first_field: fields.len() };
+            fields.push(at as u32 + 1);
         }
-        from += 8;
+        begin_fields(&mut fields, from, separators);
     }
-    message.close(open, text.len(), &mut counts);
-    Ok(message)
+    segments.close(open, text.len(), fields.len());
+    let after_delimiters = fields.get(2).and_then(|at| bytes.get(*at as usize..));
+    let is_marked = after_delimiters.is_some_and(|rest| {
+        memchr::memchr2(delimiters.repetition, delimiters.escape, rest).is_some()
+    });
+    Ok(Message {
+        segments: segments.all,
+        escapes: Escapes { separators: delimiters, truncation, encoding },
+        nonstandard_terminator,
+        has_controls,
+        is_marked,
+        text,
+        fields,
+    })
+}
+
+/// Longest text whose places and fields can be counted.
+const LONGEST_TEXT: usize = u32::MAX as usize / 2;
+
+/// Notes a field after each marked separator of the eight bytes from a place.
+#[inline]
+fn begin_fields(fields: &mut Vec<u32>, from: usize, mut separators: u64) {
+    while separators != 0 {
+        // The length of the text was checked to fit.
+        fields.push((from | (separators.trailing_zeros() as usize / 8)) as u32 + 1);
+        separators &= separators - 1;
+    }
 }
 
 /// The name of the segment that begins after a line break, if one does, and whether the break is a CR.
@@ -229,30 +264,38 @@ fn segment_after(
 }
 
 /// A segment whose end has not been met.
+#[derive(Clone, Copy)]
 struct Open {
     name: [u8; 3],
     start: usize,
     first_field: usize,
 }
 
-impl<'m> Message<'m> {
-    fn begin_field(&mut self, at: usize) {
-        // The length of the text was checked to fit.
-        self.fields.push(at as u32);
-    }
+/// The segments met so far.
+struct Segments<'m> {
+    bytes: &'m [u8],
+    all: Vec<Segment>,
+    counts: Counts,
+}
 
-    fn close(&mut self, open: Open, end: usize, counts: &mut Counts) {
+impl Segments<'_> {
+    /// Ends a segment, which has all fields from its first one.
+    fn close(&mut self, open: Open, end: usize, fields: usize) {
         let Open { name, start, first_field } = open;
         let mut end = end;
         while end > start
-            && let Some(b'\r' | b'\n') = self.text.as_bytes().get(end - 1)
+            && let Some(b'\r' | b'\n') = self.bytes.get(end - 1)
         {
             end -= 1;
         }
-        let fields = self.fields.len() - first_field;
-        self.segments.push(Segment { name, number: counts.next(name), end, first_field, fields });
+        let number = self.counts.next(name);
+        // The length of the text was checked to fit.
+        let [end, first, count] = [end, first_field, fields - first_field].map(|n| n as u32);
+        self.all.push(Segment { name, number, end, first_field: first, fields: count });
     }
+}
 
+impl<'m> Message<'m> {
     /// The fields of one of its segments.
     pub(super) const fn fields(&'m self, segment: &'m Segment) -> Fields<'m> {
         Fields::new(self, segment)
@@ -279,11 +322,12 @@ impl Message<'_> {
 
 /// How many segments of each name were seen.
 #[derive(Default)]
-struct Counts(Vec<([u8; 3], usize)>);
+struct Counts(Vec<([u8; 3], u32)>);
 
 impl Counts {
-    fn next(&mut self, name: [u8; 3]) -> usize {
-        if let Some((_, count)) = self.0.iter_mut().find(|(known, _)| *known == name) {
+    fn next(&mut self, name: [u8; 3]) -> u32 {
+        // The kinds that repeat come last.
+        if let Some((_, count)) = self.0.iter_mut().rev().find(|(known, _)| *known == name) {
             *count += 1;
             return *count;
         }
@@ -329,13 +373,32 @@ impl Segment {
     }
 
     /// Which of its name it is in the message, from 1.
-    pub(super) const fn number(&self) -> usize {
+    pub(super) const fn number(&self) -> u32 {
         self.number
     }
 
     /// Number of its last field. MSH-1 is the separator itself.
     pub(super) fn last(&self) -> usize {
-        self.fields - usize::from(self.name != *b"MSH")
+        self.fields as usize - usize::from(self.name != *b"MSH")
+    }
+
+    /// One field as it stands; empty when there is none.
+    #[inline]
+    pub(super) fn field<'m>(&self, message: &Message<'m>, field: usize) -> &'m str {
+        if self.name == *b"MSH" {
+            return self.span(message, field, field);
+        }
+        let count = self.fields as usize;
+        let own = message.fields.get(self.first_field as usize + field.min(count)..);
+        match own.unwrap_or_default() {
+            [start, next, ..] if field + 1 < count => {
+                message.text.get(*start as usize..*next as usize - 1).unwrap_or_default()
+            }
+            [start, ..] if field + 1 == count => {
+                message.text.get(*start as usize..self.end as usize).unwrap_or_default()
+            }
+            _ => "",
+        }
     }
 
     /// Fields `from..=to` as they stand, with the separators between them; empty when there are none.
@@ -348,10 +411,10 @@ impl Segment {
             from = from.saturating_sub(1);
             to -= 1;
         }
-        let own = message.fields.get(self.first_field..self.first_field + self.fields);
-        let own = own.unwrap_or_default();
-        let start = own.get(from).map_or(self.end, |at| *at as usize);
-        let end = own.get(to + 1).map_or(self.end, |next| *next as usize - 1);
+        let first = self.first_field as usize;
+        let own = message.fields.get(first..first + self.fields as usize).unwrap_or_default();
+        let start = own.get(from).map_or(self.end as usize, |at| *at as usize);
+        let end = own.get(to + 1).map_or(self.end as usize, |next| *next as usize - 1);
         message.text.get(start..end).unwrap_or_default()
     }
 }

@@ -28,13 +28,13 @@ impl<'m> Fields<'m> {
     }
 
     /// A field as it stands, empty when absent.
+    #[inline]
     pub(super) fn raw(&self, field: usize) -> &'m str {
-        let (from, to) = match self.glued {
-            Some((from, to)) if field == from => (from, to),
-            Some((from, to)) if field > from => (field + to - from, field + to - from),
-            _ => (field, field),
-        };
-        self.segment.span(self.message, from, to)
+        match self.glued {
+            Some((from, to)) if field == from => self.segment.span(self.message, from, to),
+            Some((from, to)) if field > from => self.segment.field(self.message, field + to - from),
+            _ => self.segment.field(self.message, field),
+        }
     }
 
     /// Number of the last field.
@@ -53,12 +53,16 @@ impl<'m> Fields<'m> {
     /// whether some escape was unknown and was kept as it stood.
     pub(super) fn text(&self, raw: &'m str) -> (Cow<'m, str>, bool) {
         let separators = &self.escapes().separators;
-        if raw.trim_start().starts_with("{\\rtf") {
+        if begins_rtf(raw) {
             return (Cow::Owned(markup::from_rtf(raw)), false);
         }
-        // Most lines have neither, and are told in one look.
-        if memchr::memchr2(separators.repetition, separators.escape, raw.as_bytes()).is_none() {
-            return (with_line_feeds(Cow::Borrowed(raw)), false);
+        // Most lines have neither, and are told in one look; so are most messages.
+        if !self.message.is_marked
+            || memchr::memchr2(separators.repetition, separators.escape, raw.as_bytes()).is_none()
+        {
+            let raw = Cow::Borrowed(raw);
+            let text = if self.message.has_controls { with_line_feeds(raw) } else { raw };
+            return (text, false);
         }
         let lines = join_repetitions(raw, separators.repetition);
         if memchr::memchr(separators.escape, lines.as_bytes()).is_none() {
@@ -73,7 +77,7 @@ impl<'m> Fields<'m> {
             lines
         };
         let Unescaped { text: decoded, unknown } = self.escapes().decode(lines);
-        if decoded.trim_start().starts_with("{\\rtf") {
+        if begins_rtf(&decoded) {
             return (Cow::Owned(markup::from_rtf(&decoded)), unknown);
         }
         (with_line_feeds(decoded), unknown)
@@ -86,10 +90,13 @@ impl<'m> Fields<'m> {
 
     /// A field to take parts of.
     pub(super) fn parse(&self, field: usize) -> Value<'m> {
-        let raw = first_line(self.raw(field));
+        let raw = self.raw(field);
+        let raw = if self.message.has_controls { first_line(raw) } else { raw };
         // A code or identifier of many kilobytes is none.
         let raw = if raw.len() > LONGEST_CODED { "" } else { raw };
-        Value { raw, escapes: self.escapes() }
+        // The header names the delimiters themselves.
+        let is_marked = self.message.is_marked || field <= 2;
+        Value { raw, escapes: self.escapes(), is_marked }
     }
 
     /// A component of the field's first repetition (from 1), decoded and trimmed. HL7 null (`""`) is
@@ -117,19 +124,33 @@ const LONGEST_CODED: usize = 16 * 1024;
 pub(super) struct Value<'m> {
     raw: &'m str,
     escapes: &'m Escapes,
+    /// It may have escapes.
+    is_marked: bool,
 }
 
 impl<'m> Value<'m> {
     /// A component of the first repetition, from 1.
     pub(super) fn value(&self, component: usize) -> Cow<'m, str> {
         let separators = &self.escapes.separators;
-        let whole = split_first(self.raw, separators.repetition);
-        let mut components = split(whole, separators.component);
-        let Some(wanted) = component.checked_sub(1).and_then(|skipped| components.nth(skipped))
-        else {
+        let Some(mut before) = component.checked_sub(1) else { return Cow::Borrowed("") };
+        let (mut start, mut end) = (0, self.raw.len());
+        for (at, byte) in self.raw.bytes().enumerate() {
+            if byte == separators.repetition || (byte == separators.component && before == 0) {
+                end = at;
+                break;
+            }
+            if byte == separators.component {
+                before -= 1;
+                start = at + 1;
+            } else if byte == separators.subcomponent && before == 0 {
+                end = at;
+                break;
+            }
+        }
+        if before > 0 {
             return Cow::Borrowed("");
-        };
-        self.clean(split_first(wanted, separators.subcomponent))
+        }
+        self.clean(self.raw.get(start..end).unwrap_or_default())
     }
 
     /// A subcomponent of a component of a repetition, all from 1. What is asked this deep is rare:
@@ -184,9 +205,12 @@ impl<'m> Value<'m> {
     }
 
     fn clean(&self, raw: &'m str) -> Cow<'m, str> {
-        let raw = raw.trim();
+        let raw = trimmed(raw);
         if raw.is_empty() || raw == "\"\"" {
             return Cow::Borrowed("");
+        }
+        if !self.is_marked {
+            return Cow::Borrowed(raw);
         }
         match self.escapes.decode(raw).text {
             Cow::Borrowed(text) => Cow::Borrowed(text),
@@ -195,15 +219,27 @@ impl<'m> Value<'m> {
     }
 }
 
-/// What stands before a delimiter, or all.
-fn split_first(text: &str, delimiter: u8) -> &str {
-    let end = memchr::memchr(delimiter, text.as_bytes()).unwrap_or(text.len());
-    text.get(..end).unwrap_or_default()
+/// A text without white space around it. Most have none, which is told by their first and last byte.
+#[inline]
+pub(super) fn trimmed(text: &str) -> &str {
+    match text.as_bytes() {
+        [b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~'] => text,
+        _ => text.trim(),
+    }
 }
 
-/// The pieces between delimiters.
-fn split(text: &str, delimiter: u8) -> impl Iterator<Item = &str> {
-    text.split(char::from(delimiter))
+/// Whether there is nothing but white space. Told by the first byte, mostly.
+#[inline]
+pub(super) fn is_blank(text: &str) -> bool {
+    !matches!(text.as_bytes().first(), Some(b'!'..=b'~')) && text.trim_start().is_empty()
+}
+
+/// Whether a text is RTF.
+fn begins_rtf(text: &str) -> bool {
+    match text.as_bytes().first() {
+        Some(first) if first.is_ascii_alphanumeric() => false,
+        _ => text.trim_start().starts_with("{\\rtf"),
+    }
 }
 
 /// Identifiers and codes are one line; what a stray line break adds is not part of them.

@@ -57,7 +57,7 @@ pub(super) fn of(
     }
     let found = filler.or_else(|| {
         note(&mut warnings, Warning::FillerNumberMissing);
-        let parent = matches!(header.trigger.as_str(), "T05" | "T06" | "T09" | "T10")
+        let parent = matches!(&*header.trigger, "T05" | "T06" | "T09" | "T10")
             .then(|| entity(txa, 13))
             .flatten();
         parent

@@ -14,6 +14,8 @@ mod identity;
 mod narrative;
 mod report;
 
+use std::borrow::Cow;
+
 use self::fields::Fields;
 use super::attachment::Pdfs;
 use super::{
@@ -28,9 +30,9 @@ type Warnings = Vec<Warning>;
 struct Header<'m> {
     msh: Fields<'m>,
     /// `ORU`, `MDM`.
-    kind: String,
+    kind: Cow<'m, str>,
     /// `R01`, `T02`; empty when not given.
-    trigger: String,
+    trigger: Cow<'m, str>,
     test_message: bool,
     /// MSH-7, milliseconds; 0 when not given.
     message_at_ms: i64,
@@ -51,13 +53,12 @@ struct Header<'m> {
 
 /// Reads a value that holds HL7 v2: one message, several, or a batch.
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions, outcomes: &mut Outcomes) {
-    let messages = frame::split(bytes);
+    let frame::Split { messages, miscounted } = frame::split(bytes);
     if messages.is_empty() {
         // Only batch headers: a batch of nothing.
         outcomes.skip(Skip::NonReport);
     }
     let several = messages.len() > 1;
-    let miscounted = frame::is_miscounted(bytes);
     for (index, message) in messages.iter().enumerate() {
         if outcomes.is_full() {
             return;
@@ -96,8 +97,8 @@ fn decode_message(
     }
     // The header is ASCII in every character set that can carry HL7 v2.
     let head = first_line(message.bytes);
-    let head = std::str::from_utf8(head)
-        .map_or_else(|_| String::from_utf8_lossy(head), std::borrow::Cow::Borrowed);
+    let head =
+        std::str::from_utf8(head).map_or_else(|_| String::from_utf8_lossy(head), Cow::Borrowed);
     let in_header = |class| (class, "MSH-2".to_owned());
     let (separators, _) = er7::delimiters(&head).map_err(in_header)?;
     let in_head = |field: usize| header_field(&head, separators.field, field);
@@ -201,20 +202,19 @@ fn decode_message(
 }
 
 /// MSH-9: message code and trigger event, from the components or from the structure (`ORU_R01`).
-fn message_type(msh: &Fields<'_>) -> (String, String) {
-    let mut kind = msh.value(9, 1).to_ascii_uppercase();
-    let mut trigger = msh.value(9, 2).to_ascii_uppercase();
-    let structure = msh.value(9, 3).to_ascii_uppercase();
-    let whole = if kind.is_empty() { structure } else { kind.clone() };
-    if let Some((code, event)) = whole.split_once('_') {
-        if trigger.is_empty() {
-            event.clone_into(&mut trigger);
-        }
-        kind = code.to_owned();
-    } else if kind.is_empty() {
-        kind = whole;
+fn message_type<'m>(msh: &Fields<'m>) -> (Cow<'m, str>, Cow<'m, str>) {
+    let upper = |value: Cow<'m, str>| match value.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        true => Cow::Owned(value.to_ascii_uppercase()),
+        false => value,
+    };
+    let [kind, trigger, structure] = msh.parse(9).values().map(upper);
+    let whole = if kind.is_empty() { structure } else { kind };
+    let parts = whole.split_once('_').map(|(code, event)| (code.to_owned(), event.to_owned()));
+    match parts {
+        Some((code, event)) if trigger.is_empty() => (code.into(), event.into()),
+        Some((code, _)) => (code.into(), trigger),
+        None => (whole, trigger),
     }
-    (kind, trigger)
 }
 
 /// `ORU^R01`.

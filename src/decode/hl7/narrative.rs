@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::fields::Fields;
-use super::group::{Group, Observation};
+use super::fields::{Fields, is_blank, trimmed};
+use super::group::Group;
 use super::identifier::{Named, SectionCache};
 use super::{Header, Refused, Warnings};
 use crate::decode::attachment::{self, Document, Pdfs};
@@ -80,6 +80,10 @@ enum Kind {
 }
 
 fn kind_of(value_type: &str) -> Kind {
+    // What nearly all are.
+    if matches!(value_type, "TX" | "FT" | "ST") {
+        return Kind::Text;
+    }
     const KINDS: [(Kind, &[&str]); 6] = [
         (Kind::Text, &["TX", "FT", "ST", "CF"]),
         (Kind::Coded, &["CE", "CWE", "CNE"]),
@@ -118,7 +122,7 @@ pub(super) fn read(header: &Header<'_>, group: &Group<'_>) -> Result<Narrative, 
     let mut sections = SectionCache::new(header.profile);
     for observation in &group.observations {
         let obx = &observation.obx;
-        let kind = kind_of(obx.raw(2).trim());
+        let kind = kind_of(trimmed(obx.raw(2)));
         narrative.has_values = narrative.has_values || !is_blank(obx.raw(5));
         if header.profile.is_some() {
             let named = sections.of(obx);
@@ -130,12 +134,18 @@ pub(super) fn read(header: &Header<'_>, group: &Group<'_>) -> Result<Narrative, 
         }
         match kind {
             Kind::Text | Kind::Unknown => {
-                let repaired = repair_shift(obx)?;
-                if repaired.is_some() {
-                    note(&mut narrative.warnings, Warning::FieldShiftRepaired);
-                }
-                let obx = repaired.as_ref().unwrap_or(obx);
-                text_lines(obx, kind, observation, &mut sections, &mut lines, &mut narrative);
+                let status = status::of_observation(obx.raw(STATUS));
+                let repaired = if status.is_some() { None } else { repair_shift(obx)? };
+                let (obx, status) = match &repaired {
+                    Some(repaired) => {
+                        note(&mut narrative.warnings, Warning::FieldShiftRepaired);
+                        (repaired, status::of_observation(repaired.raw(STATUS)))
+                    }
+                    None => (obx, status),
+                };
+                let (kind, notes) = (kind, &observation.notes);
+                let said = Said { obx, kind, status, notes };
+                text_lines(&said, &mut sections, &mut lines, &mut narrative);
             }
             Kind::Coded => {
                 let named = sections.of(obx);
@@ -148,7 +158,7 @@ pub(super) fn read(header: &Header<'_>, group: &Group<'_>) -> Result<Narrative, 
                     narrative.measurements += 1;
                     narrative.ignore(obx, named, "a coded result is no text");
                 }
-                notes_of(observation, named, &mut lines, &mut narrative);
+                notes_of(&observation.notes, named, &mut lines, &mut narrative);
             }
             Kind::Document => documents.push(obx),
             Kind::Measurement => {
@@ -169,14 +179,25 @@ pub(super) fn read(header: &Header<'_>, group: &Group<'_>) -> Result<Narrative, 
     finish(group, lines, &documents, narrative, &header.pdfs)
 }
 
-fn text_lines<'m>(
-    obx: &Fields<'m>,
+/// The field of an observation's status.
+const STATUS: usize = 11;
+
+/// An observation that is text.
+struct Said<'a, 'm> {
+    /// Its fields where they belong.
+    obx: &'a Fields<'m>,
     kind: Kind,
-    observation: &Observation<'m>,
+    status: Option<Status>,
+    notes: &'a [Fields<'m>],
+}
+
+fn text_lines<'m>(
+    said: &Said<'_, 'm>,
     sections: &mut SectionCache<'m>,
     lines: &mut Vec<Line<'m>>,
     narrative: &mut Narrative,
 ) {
+    let Said { obx, kind, status, notes } = *said;
     let text = value_text(obx, narrative);
     if kind == Kind::Unknown && !is_blank(&text) {
         note(&mut narrative.warnings, Warning::UnknownValueType);
@@ -186,20 +207,19 @@ fn text_lines<'m>(
         return narrative.ignore(obx, named, "a DICOM identifier is no text");
     }
     let mut named = sections.of(obx);
-    let status = status::of_observation(obx.raw(11));
     if named.section.is_none() && status == Some(Status::Appended) {
         named.section = Some(SectionKind::Addendum);
     }
     let piece = narrative.piece(|| obx.place(5), named, &text);
     lines.push(Line { section: named.section, text, status, from_note: false, piece });
-    notes_of(observation, named, lines, narrative);
+    notes_of(notes, named, lines, narrative);
 }
 
 /// OBX-5 of a text type: raw up to the next field separator, because `^`, `&` and `~` in it are
 /// often not escaped.
 fn value_text<'m>(obx: &Fields<'m>, narrative: &mut Narrative) -> Cow<'m, str> {
     let raw = obx.raw(5);
-    if raw.trim_start().starts_with('"') && raw.trim() == "\"\"" {
+    if trimmed(raw) == "\"\"" {
         return Cow::Borrowed("");
     }
     let (text, unknown) = obx.text(raw);
@@ -228,15 +248,15 @@ fn coded_line<'m>(
 }
 
 fn notes_of<'m>(
-    observation: &Observation<'m>,
+    notes: &[Fields<'m>],
     named: Named,
     lines: &mut Vec<Line<'m>>,
     narrative: &mut Narrative,
 ) {
     if narrative.segments == TextSegments::Observations {
-        return ignore_notes(&observation.notes, narrative, NOTES_LEFT_OUT);
+        return ignore_notes(notes, narrative, NOTES_LEFT_OUT);
     }
-    for nte in &observation.notes {
+    for nte in notes {
         lines.push(note_line(nte, named, narrative));
     }
 }
@@ -316,7 +336,8 @@ fn finish<'m>(
         ignore_notes(&group.notes, &mut narrative, OBSERVATIONS_ARE_REPORT);
     }
     let says = |line: &&Line<'_>| !is_blank(&line.text);
-    narrative.statuses = lines.iter().filter(says).filter_map(|line| line.status).collect();
+    narrative.statuses.reserve(lines.len());
+    narrative.statuses.extend(lines.iter().filter(says).filter_map(|line| line.status));
     if narrative.statuses.is_empty() {
         narrative.statuses = lines.iter().filter_map(|line| line.status).collect();
     }
@@ -399,13 +420,11 @@ fn is_blank_or_placeholder(text: &str) -> bool {
     is_blank(text) || is_placeholder(text)
 }
 
-/// Told by the first character, mostly.
-fn is_blank(text: &str) -> bool {
-    text.trim_start().is_empty()
-}
-
 /// DICOM identifiers are sent as strings beside the text.
 fn is_uid(text: &str) -> bool {
+    if text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) {
+        return false; // what most lines begin with
+    }
     let text = text.trim_start();
     if !text.as_bytes().first().is_some_and(|first| first.is_ascii_digit() || *first == b'.') {
         return false;
@@ -435,13 +454,12 @@ fn document(obx: &Fields<'_>, pdfs: &Pdfs) -> Document {
     attachment::from_base64(&data, subtype, pdfs)
 }
 
-/// An unescaped field separator in the text shifts every later field. When field 11 is no status
-/// but a later field is, the surplus goes back into the text; when the text has clearly spilled and
+/// An unescaped field separator in the text shifts every later field. Field 11 is no status: when a
+/// later field is, the surplus goes back into the text; when the text has clearly spilled and
 /// there is no status to find it by, the report cannot be trusted.
 fn repair_shift<'m>(obx: &Fields<'m>) -> Result<Option<Fields<'m>>, Refused> {
-    const STATUS: usize = 11;
     let is_status = |field: usize| status::of_observation(obx.raw(field)).is_some();
-    if obx.last() <= 5 || is_status(STATUS) {
+    if obx.last() <= 5 {
         return Ok(None);
     }
     // Fields 6 to 10 of a text line are short codes, and mostly empty.

@@ -211,12 +211,17 @@ fn procedure(group: &Group<'_>) -> Procedure {
 /// Most codings of one report: linked orders have a few each, and each is compared with all others.
 const MOST_CODINGS: usize = 64;
 
-fn push_coding(procedure: &mut Procedure, coding: Coding) {
+/// `false` when there is no room for it.
+fn push_coding(procedure: &mut Procedure, coding: Coding) -> bool {
     let empty = coding.code.is_empty() && coding.text.is_empty();
-    let full = procedure.codings.len() >= MOST_CODINGS;
-    if !empty && !full && !procedure.codings.contains(&coding) {
+    if empty || procedure.codings.contains(&coding) {
+        return true;
+    }
+    let room = procedure.codings.len() < MOST_CODINGS;
+    if room {
         procedure.codings.push(coding);
     }
+    room
 }
 
 /// TXA-2 and TXA-25 name the document where no OBR does.
@@ -255,7 +260,9 @@ impl Draft {
 
     fn absorb_procedure(&mut self, other: Procedure) {
         for coding in other.codings {
-            push_coding(&mut self.procedure, coding);
+            if !push_coding(&mut self.procedure, coding) {
+                note(&mut self.narrative.warnings, Warning::CodingsCut);
+            }
         }
         if self.procedure.service_section.is_none() {
             self.procedure.service_section = other.service_section;
@@ -319,7 +326,7 @@ impl Draft {
         let of_lines = strongest(&self.narrative.statuses);
         let given = completion.and_then(Status::report).or(of_lines);
         let deleted = txa.value(19, 1).eq_ignore_ascii_case("CA"); // table 0273: deleted
-        let status = match header.trigger.as_str() {
+        let status = match &*header.trigger {
             "T11" => ReportStatus::Retracted,
             _ if deleted || self.narrative.withdrawn => ReportStatus::Retracted,
             "T05" | "T06" => ReportStatus::Appended,
@@ -327,8 +334,7 @@ impl Draft {
             "T09" | "T10" => ReportStatus::Corrected,
             _ => given.unwrap_or(ReportStatus::Final),
         };
-        let without_content =
-            matches!(header.trigger.as_str(), "T01" | "T03" | "T05" | "T07" | "T09");
+        let without_content = matches!(&*header.trigger, "T01" | "T03" | "T05" | "T07" | "T09");
         let intent = match status {
             ReportStatus::Retracted => Intent::Retract,
             ReportStatus::Final if header.trigger == "T03" && !has_text => Intent::Promote,
