@@ -13,7 +13,7 @@ use evaluate_support::{PLAN, gold, gold_jsonl, named, system, system_a_csv, syst
 use radstream::evaluate::bootstrap::Interval;
 use radstream::evaluate::convention::{Average, Binary};
 use radstream::evaluate::figure::Figure;
-use radstream::evaluate::judge::judge;
+use radstream::evaluate::judge::{System, judge};
 use radstream::evaluate::pairing::{Gold, MatchBy};
 use radstream::evaluate::read::{Aggregate, Reading, read};
 use radstream::evaluate::verdict::{Plan, Verdict};
@@ -23,7 +23,7 @@ use radstream::report::{FindingStatus, Observation};
 fn verdict(plan: Plan) -> Verdict {
     let gold = gold();
     let a = system(&gold, "a", &system_a_jsonl());
-    judge(&gold, named("gold"), &[a], false, plan)
+    judge(&gold, named("gold"), &[a], false, None, plan)
 }
 
 fn point() -> Verdict {
@@ -84,7 +84,7 @@ fn a_three_way_conflict_is_positive_and_the_hedge_is_an_error() {
     let sheet = read(gold_jsonl().as_bytes(), &reading).unwrap();
     let gold = Gold::new(sheet, false).unwrap();
     let a = system(&gold, "a", &system_a_jsonl());
-    let verdict = judge(&gold, named("gold"), &[a], false, Plan { resamples: 0, ..PLAN });
+    let verdict = judge(&gold, named("gold"), &[a], false, None, Plan { resamples: 0, ..PLAN });
     expect(&verdict, Figure::LabelF1(pn, Task::Uncertainty), 1.0);
     expect_undefined(&verdict, Figure::LabelF1(pn, Task::Positive));
 }
@@ -288,7 +288,7 @@ fn a_chexpert_csv_in_any_column_order_gives_the_same_labels() {
     assert_eq!(jsonl.answers.rows, csv.answers.rows);
     assert_eq!(csv.answers.matched_by, "id");
     assert!(csv.answers.scores.is_none(), "a CSV has no confidence");
-    let verdict = judge(&gold, named("gold"), &[csv], false, PLAN);
+    let verdict = judge(&gold, named("gold"), &[csv], false, None, PLAN);
     expect_undefined(&verdict, Figure::Ece);
     assert_eq!(verdict.systems[0].routing, None);
 }
@@ -327,7 +327,7 @@ fn intervals_hold_the_figure_and_a_system_equals_itself() {
         system(&gold, "gold", &gold_jsonl()),
         system(&gold, "again", &system_a_jsonl()),
     ];
-    let verdict = judge(&gold, named("gold"), &systems, true, PLAN);
+    let verdict = judge(&gold, named("gold"), &systems, true, None, PLAN);
     let exact = verdict.systems[0].figures.get(Figure::ExactMatch).unwrap();
     let Interval { low, high } = exact.interval.unwrap();
     assert!(low < 0.5 && 0.5 < high && low >= 0.0 && high <= 1.0, "{low} to {high}");
@@ -338,4 +338,42 @@ fn intervals_hold_the_figure_and_a_system_equals_itself() {
     let better = verdict.comparisons[1].differences.get(Figure::ExactMatch).unwrap();
     assert!((better.value - 0.5).abs() < 1e-12);
     assert!(better.interval.unwrap().low > 0.0 && better.p.unwrap() < 0.05);
+}
+
+#[test]
+fn a_teacher_behind_a_system_is_asked_about_the_most_doubtful_first() {
+    // Two reports of twenty are wrong, and the system doubts just those.
+    let line = |id: usize, status: &str, confidence: f64| {
+        format!(
+            r#"{{"id":"{id:02}","labels":{{"edema":{{"status":"{status}","confidence":{confidence}}}}}}}"#
+        )
+    };
+    let gold: Vec<String> = (0..20).map(|id| line(id, "positive", 1.0)).collect();
+    let student: Vec<String> = (0..20)
+        .map(|id| if id % 10 == 3 { line(id, "negative", 0.4) } else { line(id, "positive", 0.9) })
+        .collect();
+    let sheet = |lines: &[String]| read(lines.join("\n").as_bytes(), &Reading::default()).unwrap();
+    let reference = Gold::new(sheet(&gold), false).unwrap();
+    let system = |name: &str, lines: &[String]| {
+        let answers = reference.pair(&sheet(lines), MatchBy::Auto, false).unwrap();
+        System { from: named(name), answers }
+    };
+    let teacher = system("teacher", &gold);
+    let systems = [system("student", &student)];
+    let plan = Plan { resamples: 0, ..PLAN };
+    let verdict = judge(&reference, named("gold"), &systems, false, Some(&teacher), plan);
+    let second = verdict.systems[0].second_opinion.as_ref().unwrap();
+    let positive: Vec<(usize, f64, f64)> = second
+        .rates
+        .iter()
+        .map(|at| (at.calls, at.doubtful[1].unwrap(), at.by_lot[1].unwrap()))
+        .collect();
+    // 18 of 20 found: F1 36/38; with one mended 38/39; with both 1.
+    let expected = [(0, 36.0 / 38.0), (1, 38.0 / 39.0), (2, 1.0), (4, 1.0), (20, 1.0)];
+    for ((calls, doubtful, lot), (wanted, f1)) in positive.iter().zip(expected) {
+        assert_eq!(*calls, wanted);
+        assert!((doubtful - f1).abs() < 1e-12, "{doubtful} at {calls} calls");
+        assert!(lot <= doubtful, "by lot {lot} is no better");
+    }
+    assert!(positive[2].2 < 1.0, "two of twenty drawn by lot seldom are the two");
 }

@@ -64,7 +64,7 @@ fn answer_line(id: usize, cells: &[Cell]) -> String {
 fn judged(reference: &str, answers: &str, seed: u64) -> Verdict {
     let gold = Gold::new(sheet(reference), false).unwrap();
     let system = system(&gold, "system", answers);
-    judge(&gold, named("gold"), &[system], false, Plan { seed, resamples: 20, ..PLAN })
+    judge(&gold, named("gold"), &[system], false, None, Plan { seed, resamples: 20, ..PLAN })
 }
 
 proptest! {

@@ -1,5 +1,7 @@
 //! Stage teach on real Kafka: each escalation ends in exactly one revision, whatever fails.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop there")]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -53,6 +53,7 @@ Examples:
   radstream evaluate --gold gold.jsonl --predictions chexbert.csv
   radstream evaluate --gold gold.jsonl --predictions a.jsonl b.csv --versus c.jsonl
   radstream label gold.jsonl | radstream evaluate --gold gold.jsonl --predictions -
+  radstream evaluate --gold gold.jsonl --teacher pseudo.jsonl     student with a teacher behind it
   radstream evaluate --gold gold.jsonl --convention all --json scores.json --plot scores.svg
 
 Files:
@@ -80,6 +81,10 @@ pub struct EvaluateArgs {
     /// Compare with this: a file, or `student` or `rules`.
     #[arg(long, value_name = "WHAT")]
     pub versus: Option<String>,
+    /// Judge each system also with this teacher behind it, at several call rates: its answers, as a
+    /// label file (`radstream pseudo-label`, or recorded labels).
+    #[arg(long, value_name = "FILE")]
+    pub teacher: Option<PathBuf>,
     /// Who labels when there are no predictions.
     #[arg(long, value_enum, default_value_t = LabelerChoice::Student, conflicts_with = "predictions")]
     pub labeler: LabelerChoice,
@@ -187,6 +192,10 @@ fn evaluate(
     let pairing = |problem| EvaluateFailure::Pairing { path: source::spoken(&args.gold), problem };
     let gold = Gold::new(file.sheet, args.derive_no_finding).map_err(pairing)?;
     let systems = source::systems(args, &gold, &reading, stdin)?;
+    let teacher = match &args.teacher {
+        Some(path) => Some(source::system(args, path, &gold, &reading, stdin)?),
+        None => None,
+    };
     let plan = Plan {
         seed: args.seed,
         resamples: args.resamples as usize,
@@ -194,7 +203,7 @@ fn evaluate(
         aggregate: args.aggregate,
         derive_no_finding: args.derive_no_finding,
     };
-    let verdict = judge(&gold, file.from, &systems, args.versus.is_some(), plan);
+    let verdict = judge(&gold, file.from, &systems, args.versus.is_some(), teacher.as_ref(), plan);
     if let Some(path) = &args.json {
         let mut bytes = serde_json::to_vec_pretty(&verdict).map_err(|error| {
             EvaluateFailure::Output { path: path.clone(), source: error.into() }
@@ -214,7 +223,7 @@ fn evaluate(
 
 /// What can be said before any work is done.
 fn check(args: &EvaluateArgs) -> Result<(), EvaluateFailure> {
-    let from_stdin = std::iter::once(&args.gold).chain(&args.predictions);
+    let from_stdin = std::iter::once(&args.gold).chain(&args.predictions).chain(&args.teacher);
     let versus = args.versus.as_deref() == Some("-");
     if from_stdin.filter(|path| is_dash(path)).count() + usize::from(versus) > 1 {
         return Err(EvaluateFailure::Usage("standard input ('-') can be read only once".into()));

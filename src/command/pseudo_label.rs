@@ -4,6 +4,7 @@
 //! it can be killed and goes on where it was: every answer is written as it comes, and what is in the
 //! output is not asked about again, neither by id nor by text.
 
+mod asking;
 mod done;
 mod line;
 
@@ -15,21 +16,17 @@ use std::sync::Arc;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
-use super::assemble::teacher::{TeacherError, price, teacher};
+use super::assemble::teacher::{TeacherError, price, watched_teacher};
 use super::exit;
 use super::label::input::{self, Body, Item};
 use super::label::{Failed, InputFormat};
 use crate::config::{self, Settings};
 use crate::deidentify::{Deidentifier, Refused};
 use crate::report::ReportText;
-use crate::teacher::ask::{AskError, Given, Teacher};
 use crate::teacher::prompt::{self, Question};
+use asking::{Asking, Stop, Tally};
 use done::Done;
-
-/// So many reports in a row without an answer, and the teacher is not there.
-const IN_VAIN: u32 = 20;
 
 /// Arguments of `radstream pseudo-label`.
 #[derive(Debug, Args)]
@@ -161,7 +158,7 @@ fn label(
     stdin: &mut dyn Read,
     stderr: &mut dyn Write,
 ) -> Result<(), PseudoLabelError> {
-    let teacher = Arc::new(teacher(settings)?);
+    let teacher = Arc::new(watched_teacher(settings)?);
     let all_local = settings.teacher.providers.iter().all(|provider| provider.local);
     let broken = |problem| PseudoLabelError::Output { path: args.out.clone(), problem };
     let mut done = Done::open(&args.out).map_err(|error| match error {
@@ -317,127 +314,4 @@ fn progress(reports: u64) -> ProgressBar {
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     bar
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    labelled: u64,
-    remembered: u64,
-    failed: u64,
-}
-
-/// Why asking stopped before its end.
-enum Stop {
-    Write(io::Error),
-    OverBudget,
-    Unavailable(String),
-}
-
-impl From<io::Error> for Stop {
-    fn from(problem: io::Error) -> Self {
-        Self::Write(problem)
-    }
-}
-
-/// What became of one report.
-struct Asked {
-    id: String,
-    question: Result<Question, Refused>,
-    given: Option<Result<(Arc<Given>, bool), AskError>>,
-}
-
-struct Asking<'a> {
-    teacher: &'a Arc<Teacher>,
-    all_local: bool,
-    votes: u32,
-    window: usize,
-    done: &'a mut Done,
-    bar: &'a ProgressBar,
-    tally: Tally,
-}
-
-impl Asking<'_> {
-    async fn all(&mut self, mut items: mpsc::Receiver<Item>) -> Result<(), Stop> {
-        let mut tasks: JoinSet<Asked> = JoinSet::new();
-        let mut in_vain = 0;
-        let mut stopped = None;
-        let mut open = true;
-        while open || !tasks.is_empty() {
-            tokio::select! {
-                item = items.recv(), if open && tasks.len() < self.window => match item {
-                    Some(item) => self.take(item, &mut tasks)?,
-                    None => open = false,
-                },
-                Some(asked) = tasks.join_next(), if !tasks.is_empty() => {
-                    // A task that panicked has lost its report's id; the next run asks again.
-                    let Ok(asked) = asked else { continue };
-                    match &asked.given {
-                        Some(Err(AskError::OverBudget)) => {
-                            stopped.get_or_insert(Stop::OverBudget);
-                            open = false;
-                        }
-                        Some(Err(AskError::Unavailable(why))) => {
-                            in_vain += 1;
-                            if in_vain >= IN_VAIN {
-                                stopped.get_or_insert(Stop::Unavailable(why.to_string()));
-                                open = false;
-                            }
-                        }
-                        _ => in_vain = 0,
-                    }
-                    self.write(asked)?;
-                }
-            }
-        }
-        stopped.map_or(Ok(()), Err)
-    }
-
-    fn take(&mut self, item: Item, tasks: &mut JoinSet<Asked>) -> Result<(), Stop> {
-        let Body::Text(text) = item.body else { return Ok(()) };
-        if self.done.has_id(&item.id) {
-            return Ok(());
-        }
-        let question = question(&text, self.all_local);
-        let id = item.id;
-        if let Ok(question) = &question
-            && self.done.repeat(&question.text_hash(), &id)?
-        {
-            self.tally.labelled += 1;
-            self.tally.remembered += 1;
-            self.bar.inc(1);
-            return Ok(());
-        }
-        let (teacher, votes) = (Arc::clone(self.teacher), self.votes);
-        tasks.spawn(async move {
-            let given = match &question {
-                Ok(question) => Some(teacher.ask(question, votes).await),
-                Err(_) => None,
-            };
-            Asked { id, question, given }
-        });
-        Ok(())
-    }
-
-    fn write(&mut self, asked: Asked) -> Result<(), Stop> {
-        let problem = match (asked.question, asked.given) {
-            (Ok(question), Some(Ok((given, remembered)))) => {
-                let line = line::labelled(&asked.id, &question, &given);
-                self.done.write(&asked.id, question.text_hash(), &line)?;
-                self.tally.labelled += 1;
-                self.tally.remembered += u64::from(remembered);
-                None
-            }
-            (Err(refused), _) => Some(refused.code()),
-            (Ok(_), Some(Err(AskError::Invalid(problem)))) => Some(problem.code()),
-            (Ok(_), Some(Err(error))) => Some(error.code()),
-            (Ok(_), None) => None,
-        };
-        if let Some(problem) = problem {
-            self.done.failed(&asked.id, problem)?;
-            self.tally.failed += 1;
-        }
-        self.bar.inc(1);
-        self.bar.set_message(format!("cost {:.4}", self.teacher.spent_today().cost));
-        Ok(())
-    }
 }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{ContentArrangement, Table};
 
-use super::assemble::teacher::{TeacherError, teacher};
+use super::assemble::teacher::{TeacherError, watched_teacher};
 use super::label::InputFormat;
 use super::label::input::{self, Body, Item};
 use super::{exit, pseudo_label};
@@ -153,7 +153,7 @@ fn attempt(
     if args.dry_run {
         return Ok(());
     }
-    let teacher = teacher(settings)?;
+    let teacher = watched_teacher(settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (given, _) = runtime.block_on(teacher.ask(&question, 1))?;
     writeln!(out, "\n{}", answer(&given, &question))?;

@@ -7,6 +7,7 @@ use super::figure::{Counts, Figure};
 use super::pairing::{Answers, Gold};
 use super::prepare::Prepared;
 use super::routing::{BUDGETS, Curve};
+use super::second_opinion::second_opinion;
 use super::slice::slices;
 use super::tally::Tally;
 use super::verdict::{
@@ -25,12 +26,14 @@ pub struct System {
     pub answers: Answers,
 }
 
-/// Judges systems against a reference; with `versus`, all but the last against the last.
+/// Judges systems against a reference; with `versus`, all but the last against the last; with a
+/// `teacher`, each also with that behind it.
 pub fn judge(
     gold: &Gold,
     from: Provenance,
     systems: &[System],
     versus: bool,
+    teacher: Option<&System>,
     plan: Plan,
 ) -> Verdict {
     let everything = vec![1; gold.len()];
@@ -65,6 +68,10 @@ pub fn judge(
                         }
                     })
                     .collect(),
+                second_opinion: teacher.and_then(|teacher| {
+                    let teacher = (&teacher.from, &teacher.answers);
+                    second_opinion(gold, &system.answers, teacher, &scope, plan.seed)
+                }),
                 ..described(system, prepared, counts)
             }
         })
@@ -181,6 +188,7 @@ fn described(system: &System, prepared: &Prepared<'_>, counts: &Counts) -> Syste
                 curve: curve.points(),
             })
         }),
+        second_opinion: None,
         slices: Vec::new(),
     }
 }

@@ -21,6 +21,7 @@ pub mod plot;
 pub mod prepare;
 pub mod read;
 pub mod routing;
+pub mod second_opinion;
 pub mod slice;
 pub mod table;
 pub mod tally;

@@ -7,6 +7,7 @@ use super::bootstrap::Interval;
 use super::convention::{Average, Binary};
 use super::figure::Figure;
 use super::routing::BUDGETS;
+use super::second_opinion::SecondOpinion;
 use super::verdict::{Comparison, Estimate, Figures, Reference, SystemVerdict, Verdict};
 use super::{Label, Task};
 
@@ -79,6 +80,16 @@ fn system_tables(out: &mut String, system: &SystemVerdict, verdict: &Verdict, sh
             line(out, &calibration(&system.figures));
         }
         None => line(out, "no confidence in the predictions: no calibration, no routing"),
+    }
+    if let Some(second) = &system.second_opinion {
+        line(
+            out,
+            &format!(
+                "with {} behind it, asked about the most doubtful reports",
+                second.teacher.name
+            ),
+        );
+        push(out, &second_opinion(second));
     }
     if !system.slices.is_empty() {
         push(out, &slices(system));
@@ -191,6 +202,21 @@ fn routing(system: &SystemVerdict) -> Table {
             right(percent(figures.value(Figure::Residual(place)))),
             right(percent(figures.value(Figure::ResidualCells(place)))),
         ]);
+    }
+    table
+}
+
+fn second_opinion(second: &SecondOpinion) -> Table {
+    let mut table =
+        table(&["reports asked about", "mention", "positive", "negation", "uncertainty", "blank"]);
+    for at in &second.rates {
+        let name = format!("{} ({})\nas many by lot", percent(Some(at.rate)), at.calls);
+        let mut row = vec![Cell::new(name)];
+        let pairs = at.doubtful.iter().zip(&at.by_lot);
+        row.extend(
+            pairs.map(|(doubtful, lot)| right(format!("{}\n{}", plain(*doubtful), plain(*lot)))),
+        );
+        table.add_row(row);
     }
     table
 }

@@ -9,6 +9,7 @@ use super::bootstrap::{Difference, Interval};
 use super::convention::Average;
 use super::figure::Figure;
 use super::read::Aggregate;
+use super::second_opinion::SecondOpinion;
 
 /// What is computed, apart from the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -182,6 +183,9 @@ pub struct SystemVerdict {
     pub reliability: Vec<ReliabilityBin>,
     /// Routing; `None` without confidence.
     pub routing: Option<Routing>,
+    /// With a teacher behind it, where one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_opinion: Option<SecondOpinion>,
     /// By length and section; empty when the reference has no texts.
     pub slices: Vec<SliceVerdict>,
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable as _};
-use metrics::Label;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
@@ -26,7 +25,10 @@ use super::prompt::{self, Message, Question, estimated_tokens};
 use super::provider::{CallError, Completion, Provider, ProviderError, ProviderOptions, Usage};
 use super::spend::{Amount, DailyBudget, Price, Spend};
 
+mod member;
 mod votes;
+
+use member::Member;
 
 /// How questions are asked.
 #[derive(Clone, Debug)]
@@ -114,14 +116,6 @@ enum AttemptError {
     Call(CallError),
     OverBudget,
     NotAllowed,
-}
-
-struct Member {
-    provider: Provider,
-    name: Arc<str>,
-    limits: Arc<Limits>,
-    breaker: Mutex<Breaker>,
-    price: Price,
 }
 
 /// Shares of votes, rows as [`Observation::ALL`](crate::report::Observation::ALL), columns as
@@ -322,68 +316,6 @@ impl Teacher {
             }
             let until = earliest.ok_or(AttemptError::NotAllowed)?;
             tokio::time::sleep_until(until.into()).await;
-        }
-    }
-}
-
-impl Member {
-    /// Tells breaker, limits and metrics how a call went.
-    fn note(&self, result: &Result<Completion, CallError>, took: Duration) {
-        let was_open = self.breaker.lock().is_open();
-        match result {
-            Ok(_) => {
-                self.breaker.lock().succeeded();
-                self.limits.succeeded();
-            }
-            Err(error) => {
-                if error.asks_for_less() {
-                    self.limits.slow_down();
-                }
-                if error.is_of_the_server() {
-                    self.breaker.lock().failed(Instant::now(), !error.passes());
-                }
-            }
-        }
-        let open = self.breaker.lock().is_open();
-        metrics::gauge!(names::TEACHER_BREAKER_OPEN, "provider" => self.name.to_string())
-            .set(f64::from(u8::from(open)));
-        match (was_open, open, result) {
-            (false, true, Err(error)) => tracing::warn!(
-                provider = &*self.name, %error,
-                "the teacher does not answer; it is left alone for a while, and reports wait"
-            ),
-            (true, false, _) => tracing::info!(provider = &*self.name, "the teacher answers again"),
-            _ => {}
-        }
-        let outcome = result.as_ref().map_or_else(CallError::code, |_| "answered");
-        let provider = self.name.to_string();
-        metrics::counter!(names::TEACHER_CALLS_TOTAL, "provider" => provider, "outcome" => outcome)
-            .increment(1);
-        self.measure(result, took);
-    }
-
-    /// OpenTelemetry's semantic conventions for generative AI, client metrics.
-    fn measure(&self, result: &Result<Completion, CallError>, took: Duration) {
-        let common = vec![
-            Label::new("gen_ai_operation_name", "chat"),
-            Label::new("gen_ai_provider_name", self.name.to_string()),
-            Label::new("gen_ai_request_model", self.provider.options().model.clone()),
-        ];
-        let with = |name, value| {
-            let mut labels = common.clone();
-            labels.push(Label::new(name, value));
-            labels
-        };
-        let error = result.as_ref().map_or_else(CallError::code, |_| "");
-        metrics::histogram!(names::GEN_AI_OPERATION_DURATION_SECONDS, with("error_type", error))
-            .record(took.as_secs_f64());
-        if let Ok(completion) = result {
-            let usage = completion.usage;
-            for (kind, tokens) in [("input", usage.prompt), ("output", usage.completion)] {
-                #[expect(clippy::cast_precision_loss, reason = "tokens of a call are few")]
-                metrics::histogram!(names::GEN_AI_TOKEN_USAGE, with("gen_ai_token_type", kind))
-                    .record(tokens as f64);
-            }
         }
     }
 }

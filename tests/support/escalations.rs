@@ -123,7 +123,7 @@ impl Case {
             identifiers: &identifiers,
         };
         let publisher = Publisher::new(PublishSettings::default());
-        let outgoing = publisher.escalation(labelled, self.escalated_at_ms).unwrap();
+        let outgoing = publisher.escalation(labelled, self.escalated_at_ms).expect("it fits");
         NewRecord {
             partition: None,
             key: outgoing.key,
@@ -134,6 +134,7 @@ impl Case {
 }
 
 pub fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_millis()).unwrap()
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_millis()).expect("not for long yet")
 }

@@ -37,11 +37,24 @@ pub enum TeacherError {
     Provider(#[from] ProviderError),
 }
 
-/// The teacher that the settings name. Calls nobody.
+/// The teacher that the settings name, for a stage: where no provider answers, questions wait. Calls
+/// nobody.
 ///
 /// # Errors
 /// [`TeacherError`].
 pub fn teacher(settings: &Settings) -> Result<Teacher, TeacherError> {
+    assembled(settings, FAILURES)
+}
+
+/// The same for a command that somebody watches: where no provider answers, it says so.
+///
+/// # Errors
+/// [`TeacherError`].
+pub fn watched_teacher(settings: &Settings) -> Result<Teacher, TeacherError> {
+    assembled(settings, u32::MAX)
+}
+
+fn assembled(settings: &Settings, failures: u32) -> Result<Teacher, TeacherError> {
     let teacher = &settings.teacher;
     if teacher.providers.is_empty() {
         return Err(TeacherError::None);
@@ -50,7 +63,7 @@ pub fn teacher(settings: &Settings) -> Result<Teacher, TeacherError> {
         attempts: teacher.attempts,
         first_pause: PAUSE.0,
         longest_pause: PAUSE.1,
-        breaker: BreakerOptions { failures: FAILURES, cooldown: COOLDOWN.0, longest: COOLDOWN.1 },
+        breaker: BreakerOptions { failures, cooldown: COOLDOWN.0, longest: COOLDOWN.1 },
         budget: DailyBudget { tokens: teacher.daily_tokens, cost: teacher.daily_cost },
         remembered: teacher.remember,
     };

@@ -63,6 +63,21 @@ pub(super) fn spoken(path: &Path) -> PathBuf {
     if is_dash(path) { "standard input".into() } else { path.to_owned() }
 }
 
+/// The answers of a label file.
+pub(super) fn system(
+    args: &EvaluateArgs,
+    path: &Path,
+    gold: &Gold,
+    reading: &Reading,
+    stdin: &mut dyn Read,
+) -> Result<System, EvaluateFailure> {
+    let LabelFile { from, sheet } = read(path, reading, stdin)?;
+    let answers = gold
+        .pair(&sheet, args.match_by, args.derive_no_finding)
+        .map_err(|problem| EvaluateFailure::Pairing { path: spoken(path), problem })?;
+    Ok(System { from, answers })
+}
+
 /// All systems to judge; what the others are compared with comes last.
 pub(super) fn systems(
     args: &EvaluateArgs,
@@ -70,13 +85,7 @@ pub(super) fn systems(
     reading: &Reading,
     stdin: &mut dyn Read,
 ) -> Result<Vec<System>, EvaluateFailure> {
-    let mut from_file = |path: &Path| -> Result<System, EvaluateFailure> {
-        let LabelFile { from, sheet } = read(path, reading, stdin)?;
-        let answers = gold
-            .pair(&sheet, args.match_by, args.derive_no_finding)
-            .map_err(|problem| EvaluateFailure::Pairing { path: spoken(path), problem })?;
-        Ok(System { from, answers })
-    };
+    let mut from_file = |path: &Path| system(args, path, gold, reading, stdin);
     let mut systems = Vec::new();
     for path in &args.predictions {
         systems.push(from_file(path)?);

@@ -5,12 +5,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::publish::hex;
 
 /// Longest line that is read back.
 const LONGEST_LINE: u64 = 8 << 20;
+
+/// A line of the output.
+pub(super) type Line = Map<String, Value>;
 
 /// Why the output cannot be gone on with.
 pub(super) enum OpenError {
@@ -94,16 +97,16 @@ impl Done {
         let mut line = Vec::new();
         BufReader::new(self.file.try_clone()?.take(LONGEST_LINE)).read_until(b'\n', &mut line)?;
         self.file.seek(SeekFrom::Start(self.end))?;
-        let mut value: Value = serde_json::from_slice(&line)?;
-        value["id"] = json!(id);
+        let mut value: Line = serde_json::from_slice(&line)?;
+        value.insert("id".to_owned(), json!(id));
         self.write(id, *hash, &value)?;
         Ok(true)
     }
 
     /// Writes a line, whole, at once: a kill cuts off the last line at most.
-    pub(super) fn write(&mut self, id: &str, hash: [u8; 32], line: &Value) -> io::Result<()> {
+    pub(super) fn write(&mut self, id: &str, hash: [u8; 32], line: &Line) -> io::Result<()> {
         let mut line = line.clone();
-        line["text_hash"] = json!(hex(&hash));
+        line.insert("text_hash".to_owned(), json!(hex(&hash)));
         let mut bytes = serde_json::to_vec(&line)?;
         bytes.push(b'\n');
         self.file.write_all(&bytes)?;
@@ -140,13 +143,17 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 mod tests {
     use super::*;
 
+    fn line(id: &str) -> Line {
+        json!({"id": id, "labels": {}}).as_object().unwrap().clone()
+    }
+
     #[test]
     fn a_line_cut_off_by_a_kill_is_removed_and_the_rest_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.jsonl");
         let mut done = Done::open(&path).ok().unwrap();
-        done.write("a", [1; 32], &json!({"id": "a", "labels": {}})).unwrap();
-        done.write("b", [2; 32], &json!({"id": "b", "labels": {}})).unwrap();
+        done.write("a", [1; 32], &line("a")).unwrap();
+        done.write("b", [2; 32], &line("b")).unwrap();
         drop(done);
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::done::Line;
 use crate::report::{
     FindingStatus, LabelledSection, NO_FINDING, Observation, SectionKind, no_finding,
 };
@@ -9,7 +10,7 @@ use crate::teacher::ask::Given;
 use crate::teacher::prompt::{self, Question};
 
 /// The line, but for the hash of its text.
-pub(super) fn labelled(id: &str, question: &Question, given: &Given) -> Value {
+pub(super) fn labelled(id: &str, question: &Question, given: &Given) -> Line {
     let (mut labels, mut weights) = (Map::new(), Map::new());
     let (mut targets, mut quotes) = (Map::new(), Map::new());
     let answered = Observation::ALL.iter().zip(&given.answer.cells).enumerate();
@@ -36,20 +37,26 @@ pub(super) fn labelled(id: &str, question: &Question, given: &Given) -> Value {
         let texts = question.sections().iter().filter(matching).map(|s| s.text.expose().as_str());
         texts.collect::<Vec<_>>()
     };
-    let mut line = json!({
-        "id": id,
-        "findings": text(|k| !matches!(k, SectionKind::Impression | SectionKind::Addendum)).join("\n"),
-        "impression": text(|kind| kind == SectionKind::Impression).join("\n"),
-        "labels": labels,
-        "quotes": quotes,
-        "deidentified": question.may_leave(),
-        "teacher": {
+    let mut line = Line::new();
+    let mut put = |name: &str, value: Value| drop(line.insert(name.to_owned(), value));
+    put("id", json!(id));
+    put(
+        "findings",
+        json!(text(|k| !matches!(k, SectionKind::Impression | SectionKind::Addendum)).join("\n")),
+    );
+    put("impression", json!(text(|kind| kind == SectionKind::Impression).join("\n")));
+    put("labels", Value::Object(labels));
+    put("quotes", Value::Object(quotes));
+    put("deidentified", json!(question.may_leave()));
+    put(
+        "teacher",
+        json!({
             "provider": *given.provider,
             "model": given.model,
             "prompt_version": prompt::version(),
             "votes": given.votes,
-        },
-    });
+        }),
+    );
     let addenda = text(|kind| kind == SectionKind::Addendum);
     for (name, value) in [
         ("addenda", json!(addenda)),
@@ -59,7 +66,7 @@ pub(super) fn labelled(id: &str, question: &Question, given: &Given) -> Value {
         let empty = value.as_array().is_some_and(Vec::is_empty)
             || value.as_object().is_some_and(Map::is_empty);
         if !empty {
-            line[name] = value;
+            put(name, value);
         }
     }
     line

@@ -63,7 +63,7 @@ fn what_breaks_a_rule_is_no_answer() {
     let cases = [
         (String::new(), AnswerProblem::NotJson),
         (String::from("The report says"), AnswerProblem::NotJson),
-        (whole[..whole.len() - 1].to_owned(), AnswerProblem::NotJson),
+        (whole.strip_suffix('}').unwrap().to_owned(), AnswerProblem::NotJson),
         (format!("{whole} I hope this helps"), AnswerProblem::NotJson),
         (format!("[{whole}]"), AnswerProblem::NotJson),
         (whole.replace("pleural_other", "pleura"), AnswerProblem::UnknownKey),

@@ -1,0 +1,142 @@
+//! Asking about many reports at once, and writing each answer as it comes.
+
+use std::io;
+use std::sync::Arc;
+
+use indicatif::ProgressBar;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::done::Done;
+use super::line;
+use super::question;
+use crate::command::label::input::{Body, Item};
+use crate::deidentify::Refused;
+use crate::teacher::ask::{AskError, Given, Teacher};
+use crate::teacher::prompt::Question;
+
+/// So many reports in a row without an answer, and the teacher is not there.
+const IN_VAIN: u32 = 20;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) labelled: u64,
+    pub(super) remembered: u64,
+    pub(super) failed: u64,
+}
+
+/// Why asking stopped before its end.
+pub(super) enum Stop {
+    Write(io::Error),
+    OverBudget,
+    Unavailable(String),
+}
+
+impl From<io::Error> for Stop {
+    fn from(problem: io::Error) -> Self {
+        Self::Write(problem)
+    }
+}
+
+/// What became of one report.
+struct Asked {
+    id: String,
+    question: Result<Question, Refused>,
+    given: Option<Result<(Arc<Given>, bool), AskError>>,
+}
+
+pub(super) struct Asking<'a> {
+    pub(super) teacher: &'a Arc<Teacher>,
+    pub(super) all_local: bool,
+    pub(super) votes: u32,
+    pub(super) window: usize,
+    pub(super) done: &'a mut Done,
+    pub(super) bar: &'a ProgressBar,
+    pub(super) tally: Tally,
+}
+
+impl Asking<'_> {
+    pub(super) async fn all(&mut self, mut items: mpsc::Receiver<Item>) -> Result<(), Stop> {
+        let mut tasks: JoinSet<Asked> = JoinSet::new();
+        let mut in_vain = 0;
+        let mut stopped = None;
+        let mut open = true;
+        while open || !tasks.is_empty() {
+            tokio::select! {
+                item = items.recv(), if open && tasks.len() < self.window => match item {
+                    Some(item) => self.take(item, &mut tasks)?,
+                    None => open = false,
+                },
+                Some(asked) = tasks.join_next(), if !tasks.is_empty() => {
+                    // A task that panicked has lost its report's id; the next run asks again.
+                    let Ok(asked) = asked else { continue };
+                    match &asked.given {
+                        Some(Err(AskError::OverBudget)) => {
+                            stopped.get_or_insert(Stop::OverBudget);
+                            open = false;
+                        }
+                        Some(Err(AskError::Unavailable(why))) => {
+                            in_vain += 1;
+                            if in_vain >= IN_VAIN {
+                                stopped.get_or_insert(Stop::Unavailable(why.to_string()));
+                                open = false;
+                            }
+                        }
+                        _ => in_vain = 0,
+                    }
+                    self.write(asked)?;
+                }
+            }
+        }
+        stopped.map_or(Ok(()), Err)
+    }
+
+    fn take(&mut self, item: Item, tasks: &mut JoinSet<Asked>) -> Result<(), Stop> {
+        let Body::Text(text) = item.body else { return Ok(()) };
+        if self.done.has_id(&item.id) {
+            return Ok(());
+        }
+        let question = question(&text, self.all_local);
+        let id = item.id;
+        if let Ok(question) = &question
+            && self.done.repeat(&question.text_hash(), &id)?
+        {
+            self.tally.labelled += 1;
+            self.tally.remembered += 1;
+            self.bar.inc(1);
+            return Ok(());
+        }
+        let (teacher, votes) = (Arc::clone(self.teacher), self.votes);
+        tasks.spawn(async move {
+            let given = match &question {
+                Ok(question) => Some(teacher.ask(question, votes).await),
+                Err(_) => None,
+            };
+            Asked { id, question, given }
+        });
+        Ok(())
+    }
+
+    fn write(&mut self, asked: Asked) -> Result<(), Stop> {
+        let problem = match (asked.question, asked.given) {
+            (Ok(question), Some(Ok((given, remembered)))) => {
+                let line = line::labelled(&asked.id, &question, &given);
+                self.done.write(&asked.id, question.text_hash(), &line)?;
+                self.tally.labelled += 1;
+                self.tally.remembered += u64::from(remembered);
+                None
+            }
+            (Err(refused), _) => Some(refused.code()),
+            (Ok(_), Some(Err(AskError::Invalid(problem)))) => Some(problem.code()),
+            (Ok(_), Some(Err(error))) => Some(error.code()),
+            (Ok(_), None) => None,
+        };
+        if let Some(problem) = problem {
+            self.done.failed(&asked.id, problem)?;
+            self.tally.failed += 1;
+        }
+        self.bar.inc(1);
+        self.bar.set_message(format!("cost {:.4}", self.teacher.spent_today().cost));
+        Ok(())
+    }
+}
