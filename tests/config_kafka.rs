@@ -75,7 +75,7 @@ impl Secured {
             "[kafka]\nbootstrap_servers = '{servers}'\n\
              [topics]\nreports = ['{test}.reports']\nfindings = '{test}.findings'\n\
              escalations = '{test}.escalations'\ndistillation = '{test}.distillation'\n\
-             dead_letters = '{test}.dead-letters'\npartitions = 2\nreplication_factor = 1\n\
+             retries = '{test}.retries'\ndead_letters = '{test}.dead-letters'\npartitions = 2\nreplication_factor = 1\n\
              [student]\nlabeler = 'rules'\n{more}"
         );
         self.file(&format!("{test}-{listener}.toml"), &text)
@@ -139,11 +139,11 @@ fn missing_topics_are_created_once_and_then_everything_checks() {
         told.contains("create.findings              created: 2 partitions, 1 copy, kept 90 days"),
         "{told}"
     );
-    assert_eq!(told.matches("created:").count(), 5, "{told}");
+    assert_eq!(told.matches("created:").count(), 6, "{told}");
 
     let (code, told) = create(&path);
     assert_eq!(code, exit::OK, "{told}");
-    assert_eq!(told.matches("already there").count(), 5, "{told}");
+    assert_eq!(told.matches("already there").count(), 6, "{told}");
     assert!(!told.contains("would choose"), "{told}");
 
     let (code, told) = check(&path);
@@ -183,7 +183,7 @@ fn more_copies_than_brokers_are_told_with_the_remedy() {
 fn plain_scram_and_tls_connect() {
     let kafka = Secured::shared();
     let (_, told) = create(&kafka.config(PLAINTEXT, "secure", ""));
-    assert_eq!(told.matches("created:").count(), 5, "{told}");
+    assert_eq!(told.matches("created:").count(), 6, "{told}");
     let password = kafka.file("scram-password", "scram-secret\n");
     let ca = kafka.folder.path().join("ca.pem");
     for (listener, more) in [
@@ -207,7 +207,7 @@ fn plain_scram_and_tls_connect() {
         assert_eq!(code, exit::OK, "{listener}\n{told}");
         let (code, told) = create(&path);
         assert_eq!(code, exit::OK, "{listener}\n{told}");
-        assert_eq!(told.matches("already there").count(), 5, "{listener}\n{told}");
+        assert_eq!(told.matches("already there").count(), 6, "{listener}\n{told}");
     }
 }
 

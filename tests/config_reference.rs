@@ -135,7 +135,9 @@ fn paths(prefix: &str, value: &Value, into: &mut BTreeSet<String>) {
 fn every_key_of_the_code_stands_in_the_file_and_the_other_way_round() {
     let mut of_code = BTreeSet::new();
     paths("", &serde_json::to_value(Settings::default()).unwrap(), &mut of_code);
-    let text = read("config/radstream.toml").replace("# min_confidence", "min_confidence");
+    let text = read("config/radstream.toml")
+        .replace("# min_confidence", "min_confidence")
+        .replace("# max_rule_conflicts", "max_rule_conflicts");
     let mut of_file = BTreeSet::new();
     paths("", &toml::from_str::<Value>(&text).unwrap(), &mut of_file);
     assert_eq!(of_code, of_file);
@@ -156,6 +158,7 @@ fn every_key_says_its_default() {
         "Intake",
         "Student",
         "Routing",
+        "Teacher",
         "Publish",
         "SchemaRegistry",
         "Http",

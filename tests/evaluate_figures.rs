@@ -344,9 +344,12 @@ fn intervals_hold_the_figure_and_a_system_equals_itself() {
 fn a_teacher_behind_a_system_is_asked_about_the_most_doubtful_first() {
     // Two reports of twenty are wrong, and the system doubts just those.
     let line = |id: usize, status: &str, confidence: f64| {
-        format!(
-            r#"{{"id":"{id:02}","labels":{{"edema":{{"status":"{status}","confidence":{confidence}}}}}}}"#
-        )
+        let cells = Observation::ALL.map(|observation| {
+            let edema = observation == Observation::Edema;
+            let (status, sure) = if edema { (status, confidence) } else { ("not_mentioned", 0.99) };
+            format!(r#""{}":{{"status":"{status}","confidence":{sure}}}"#, observation.name())
+        });
+        format!(r#"{{"id":"{id:02}","labels":{{{}}}}}"#, cells.join(","))
     };
     let gold: Vec<String> = (0..20).map(|id| line(id, "positive", 1.0)).collect();
     let student: Vec<String> = (0..20)

@@ -116,6 +116,7 @@ async fn schemas_are_registered_once_and_keep_their_ids() {
     assert_eq!(
         held,
         [
+            ("distillation-value".to_owned(), Contract::Distillation.json().to_owned()),
             ("escalations-value".to_owned(), Contract::Escalation.json().to_owned()),
             ("findings-value".to_owned(), Contract::Findings.json().to_owned()),
         ]

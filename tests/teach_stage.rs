@@ -159,9 +159,10 @@ fn ends_well(mut process: Radstream) {
 #[test]
 fn ten_kills_and_a_teacher_that_fails_every_fifth_time_leave_one_revision_each() {
     const ESCALATIONS: usize = 5_000;
-    const WINDOW: usize = 32;
+    const WINDOW: usize = 64;
     const KILLS: usize = 10;
-    let failures = Failures::all_evenly(0.2, 7);
+    let slow_for = Duration::from_millis(100);
+    let failures = Failures { slow_for, ..Failures::all_evenly(0.2, 7) };
     let options = TeacherOptions { failures, ..TeacherOptions::default() };
     let teach = Teach::create("teach-killed", 2, options);
     let cases: Vec<Case> = (0..ESCALATIONS).map(Case::of_series).collect();
@@ -322,7 +323,7 @@ fn escalations_wait_for_a_dead_teacher_and_are_worked_off_when_it_comes_back() {
     let answered = revisions.iter().filter(|e| e.teacher_outcome.as_deref() == Some("teacher"));
     let (answered, refused) = (answered.count(), revisions.iter().filter(|e| refused(e)).count());
     println!("{escalated} escalations, {answered} answered, {refused} not de-identified");
-    assert_eq!(answered + refused, escalated);
+    assert_eq!(revisions.len(), escalated);
     assert!(answered > escalated / 2);
     let ended: BTreeSet<_> =
         revisions.iter().map(|event| (event.source.partition, event.source.offset)).collect();

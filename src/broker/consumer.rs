@@ -343,6 +343,13 @@ impl Consumer {
             })
     }
 
+    /// The record's assignment still holds. After a revocation what was fetched before is another
+    /// member's to do.
+    pub fn is_current(&self, ticket: &Ticket) -> bool {
+        let positions = self.client.context().positions.lock();
+        positions.get(&ticket.partition).is_some_and(|position| position.epoch == ticket.epoch)
+    }
+
     /// What was committed, for the lag.
     pub fn note_committed(&self, ends: &[PrefixEnd]) {
         let mut positions = self.client.context().positions.lock();

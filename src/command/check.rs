@@ -123,6 +123,10 @@ fn kafka(s: &Settings, timeout: Duration, list: &mut List<'_>) -> io::Result<()>
     if !s.topics.distillation.is_empty() {
         topic(&cluster, &s.topics.distillation, list)?;
     }
+    let teaches = !s.teacher.providers.is_empty();
+    if teaches {
+        topic(&cluster, &s.topics.retries, list)?;
+    }
     if let (Some(findings), Some(escalations)) = (findings, escalations)
         && findings.partitions != escalations.partitions
     {
@@ -136,7 +140,27 @@ fn kafka(s: &Settings, timeout: Duration, list: &mut List<'_>) -> io::Result<()>
     if let Some(name) = s.topics.reports.first() {
         rights(cluster.try_group(name), &format!("group {}", s.kafka.group), list)?;
     }
+    if teaches {
+        teacher(s, list)?;
+    }
     list.skipped("write rights", &write_rights(s))
+}
+
+/// The settings of the teacher make a client; nobody is called, since a call costs.
+fn teacher(s: &Settings, list: &mut List<'_>) -> io::Result<()> {
+    match super::assemble::teacher::teacher(s) {
+        Ok(_) => {
+            let names: Vec<&str> = s.teacher.providers.iter().map(|p| p.name.as_str()).collect();
+            list.good(
+                "teacher",
+                &format!("{} (not called; `radstream teacher try` does)", names.join(", ")),
+            )
+        }
+        Err(problem) => {
+            let remedy = "correct teacher.providers (docs/TEACHER.md)";
+            list.bad("teacher", &problem.to_string(), remedy, exit::CONFIGURATION)
+        }
+    }
 }
 
 /// Kafka has no dry run of a write, and taking the transactional id would fence the process in

@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(specs[2].config["max.message.bytes"], "1065536");
         assert_eq!(specs[2].config["retention.ms"], (90_i64 * 86_400_000).to_string());
         settings.topics.distillation = String::new();
-        assert_eq!(super::specs(&settings).len(), 5, "no samples, no topic for them");
+        assert_eq!(super::specs(&settings).len(), 6, "no samples, no topic for them");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!   └──────────────────── revocations ────────────────────^
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::Scope;
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ pub(super) struct WorkEnds {
     pub(super) finished: Sender<Finished>,
     /// Charged for every record between.
     pub(super) budget: Arc<Budget>,
+    /// Says whether a record is still ours. Weak: it must not keep the consumer in its group.
+    pub(super) consumer: Weak<Consumer>,
 }
 
 /// Runs a stage whose own threads `work` starts. Blocks until all threads have ended.
@@ -141,7 +143,8 @@ where
             // Only now may the consumer leave the group.
             drop(settled_in);
         })?;
-        work(scope, WorkEnds { chunks, finished, budget })?;
+        let weak = Arc::downgrade(&consumer);
+        work(scope, WorkEnds { chunks, finished, budget, consumer: weak })?;
         spawn(scope, stop, "poll", move || poller.run(chunks_in, &settled_out, stop))
     });
     close(consumer);

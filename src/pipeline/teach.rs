@@ -13,14 +13,15 @@
 //! it does not hold its partition up. All records there wait equally long, so they stand in the order
 //! of their time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-use crate::broker::Record;
+use crate::broker::consumer::Consumer;
+use crate::broker::{Record, Ticket};
 use crate::publish::Publisher;
 use crate::teacher::ask::Teacher;
 use crate::teacher::merge::ReviewPolicy;
@@ -80,6 +81,15 @@ struct Teaching {
     samples: bool,
     audit_chance: f64,
     versions: Versions,
+    consumer: Weak<Consumer>,
+}
+
+impl Teaching {
+    /// The record is still ours: its partition has not gone to another member since it was fetched.
+    /// What is not would be asked about in vain.
+    fn is_ours(&self, ticket: &Ticket) -> bool {
+        self.consumer.upgrade().is_some_and(|consumer| consumer.is_current(ticket))
+    }
 }
 
 /// Runs stage teach until it is asked to stop, its ends are reached, or it fails. Blocks.
@@ -99,7 +109,7 @@ pub fn run(
         .build()
         .map_err(StageError::Thread)?;
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    let teaching = Arc::new(Teaching {
+    let mut teaching = Teaching {
         teacher: options.teacher,
         letters: Letters { publisher: Arc::clone(&options.publisher), by_partition: false },
         publisher: options.publisher,
@@ -109,13 +119,16 @@ pub fn run(
         samples: options.samples,
         audit_chance: options.audit_chance,
         versions: Versions::new(VERSIONS),
-    });
+        consumer: Weak::new(),
+    };
     let window = options.window.clamp(1, Semaphore::MAX_PERMITS);
     // The window is free again at the commit: one that is half full of answers is worth a commit.
     let mut frame = options.frame;
     frame.commit.records = frame.commit.records.min((window / 2).max(1));
     frame::run(frame, stop, health, totals, move |scope, ends| {
         let (chunks, finished) = (ends.chunks, ends.finished);
+        teaching.consumer = ends.consumer;
+        let teaching = Arc::new(teaching);
         spawn(scope, stop, "window", move || {
             dispatch(&teaching, &runtime, window, &chunks, &finished, stop);
             // Tasks that still wait for a teacher are dropped: nothing of them is committed.
