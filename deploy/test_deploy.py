@@ -185,8 +185,14 @@ def test_the_environment_of_the_image_names_settings_that_exist():
         ), key
 
 
-def test_kubernetes_gives_more_time_than_radstream_takes():
-    file = DEPLOY / "kubernetes/radstream.yaml"
+@pytest.mark.parametrize(
+    ("name", "memory", "process"),
+    [("radstream", "1Gi", 300), ("radstream-teach", "512Mi", 200)],
+)
+def test_kubernetes_gives_more_time_and_memory_than_radstream_takes(
+    name, memory, process
+):
+    file = DEPLOY / f"kubernetes/{name}.yaml"
     documents = {doc["kind"]: doc for doc in yaml.safe_load_all(file.read_text())}
     config = tomllib.loads(documents["ConfigMap"]["data"]["radstream.toml"])
     known = settings()
@@ -202,16 +208,22 @@ def test_kubernetes_gives_more_time_than_radstream_takes():
     pod = documents["StatefulSet"]["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] > config["shutdown"]["grace_s"]
     (container,) = pod["containers"]
-    limit = container["resources"]["limits"]["memory"]
-    assert limit == "1Gi"
-    assert config["memory"]["budget_mib"] + 300 <= 1024, (
+    assert container["resources"]["limits"]["memory"] == memory
+    room = {"1Gi": 1024, "512Mi": 512}[memory]
+    assert config["memory"]["budget_mib"] + process <= room, (
         "the byte budget and the process fit"
     )
+    mounts = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounts == {volume["name"] for volume in pod["volumes"]}
     paths = {
         container[f"{p}Probe"]["httpGet"]["path"]
         for p in ("startup", "liveness", "readiness")
     }
     assert paths == {"/startupz", "/livez", "/readyz"}
+
+
+def test_compose_gives_more_time_than_radstream_takes():
+    known = settings()
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     grace = compose["services"]["radstream"]["stop_grace_period"]
     assert int(grace.removesuffix("s")) > known["shutdown", "grace_s"]
