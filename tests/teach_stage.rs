@@ -339,3 +339,15 @@ fn a_stage_without_a_teacher_does_not_start() {
     assert_eq!(ran.code, Some(78), "{}", ran.stderr);
     assert!(ran.stderr.contains("teacher.providers"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_second_run_until_the_end_finds_nothing_to_do_and_ends() {
+    let teach = Teach::create("teach-again", 2, TeacherOptions::default());
+    let cases: Vec<Case> = (0..6).map(Case::of_series).collect();
+    teach.escalate(&cases);
+    teach.until_end("");
+    assert_eq!(teach.assert_each_ended_once(), BTreeMap::from([("teacher".to_owned(), 6)]));
+    teach.until_end("");
+    assert_eq!(teach.server.counts().requests, 6);
+    assert_eq!(teach.assert_each_ended_once(), BTreeMap::from([("teacher".to_owned(), 6)]));
+}

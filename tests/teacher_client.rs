@@ -51,6 +51,7 @@ fn options() -> TeacherOptions {
         longest_pause: Duration::from_millis(20),
         breaker: BreakerOptions { failures: 8, cooldown, longest: 4 * cooldown },
         budget: DailyBudget::default(),
+        patient: true,
         remembered: 1000,
     }
 }

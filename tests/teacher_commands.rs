@@ -167,3 +167,32 @@ fn pseudo_label_notes_what_got_no_answer_and_stops_when_nobody_is_there() {
     let gone = run(&args, &config(&server, ""));
     assert_eq!(gone.code, Some(69), "{}", gone.stderr);
 }
+
+#[test]
+fn messages_are_deidentified_by_what_they_say_and_two_versions_of_a_report_are_two_lines() {
+    let server = TeacherServer::start(TeacherOptions::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (input, out) = (folder.path().join("in.hl7"), folder.path().join("out.jsonl"));
+    let message = |text: &str| {
+        format!(
+            "MSH|^~\\&|RIS|HOSP|||20260102030405||ORU^R01|1|P|2.5\rPID|1||778812||OKONKWO^MARIA\r\
+             OBR|1||A1^RIS|71046^XR CHEST^C4||||||||||||||||||20260102||RAD|F\r\
+             OBX|1|TX|&IMP||{text}||||||F\r"
+        )
+    };
+    let texts = ["Okonkwo: small left pleural effusion.", "Okonkwo: large left pleural effusion."];
+    std::fs::write(&input, texts.map(message).concat()).unwrap();
+    let (input, out_text) = (input.to_str().unwrap(), out.to_str().unwrap());
+    let args = ["pseudo-label", input, "--out", out_text, "--yes"];
+    let ran = run(&args, &config(&server, ""));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let written = lines(&out);
+    assert_eq!(written.len(), 2, "both versions: {}", ran.stderr);
+    let sent: String = server.requests().into_iter().map(|request| request.user).collect();
+    let kept = std::fs::read_to_string(&out).unwrap();
+    for text in [sent, kept] {
+        assert!(text.contains("pleural effusion") && !text.to_lowercase().contains("okonkwo"));
+    }
+    let again = run(&args, &config(&server, ""));
+    assert_eq!((again.code, server.counts().requests), (Some(0), 2), "{}", again.stderr);
+}

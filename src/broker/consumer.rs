@@ -50,6 +50,8 @@ struct Position {
     eof_offset: i64,
     /// What we committed last, in this assignment.
     committed: Option<i64>,
+    /// Statistics seen in this assignment.
+    statistics: u32,
 }
 
 /// Ends of partitions beyond which nothing is read.
@@ -98,6 +100,7 @@ impl Context {
                         at_end: false,
                         eof_offset: -1,
                         committed: None,
+                        statistics: 0,
                     },
                 );
             }
@@ -163,8 +166,15 @@ impl ClientContext for Context {
                 .and_then(|topic| topic.partitions.get(&partition.partition));
             let Some(seen) = seen else { continue };
             // Between assignment and first fetch the figure may be one of an earlier assignment.
+            position.statistics += 1;
             if seen.fetchq_cnt == 0 && position.last_offset.is_some() {
                 position.eof_offset = seen.eof_offset;
+            } else if seen.fetchq_cnt == 0
+                && position.statistics > 1
+                && seen.fetch_state == "active"
+            {
+                // Nothing to hand out since the assignment: where the client fetches is where it ends.
+                position.eof_offset = seen.next_offset;
             }
             // librdkafka's own lag rests on the consumer's commits; ours go with the transactions.
             let fetched = (seen.committed_offset >= 0).then_some(seen.committed_offset);

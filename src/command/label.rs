@@ -236,6 +236,7 @@ fn label_all(
             format: args.format,
             text_column: args.text_column.as_deref(),
             id_column: args.id_column.as_deref(),
+            identify: false,
         };
         input::read(&source, reader, &mut |item| run.take(item)).map_err(|error| match error {
             input::ReadError::Io(source) => unreadable(source),

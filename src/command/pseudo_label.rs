@@ -23,7 +23,7 @@ use super::label::input::{self, Body, Item};
 use super::label::{Failed, InputFormat};
 use crate::config::{self, Settings};
 use crate::deidentify::{Deidentifier, Refused};
-use crate::report::ReportText;
+use crate::report::{KnownIdentifier, ReportText};
 use crate::teacher::prompt::{self, Question};
 use asking::{Asking, Stop, Tally};
 use done::Done;
@@ -115,16 +115,23 @@ impl PseudoLabelError {
     }
 }
 
-/// A question about text that comes without a message. Where all providers are local the text may go
-/// as it is.
+/// A question about a report of a file; `named`: whom its message names, if it came in one. Where all
+/// providers are local the text may go as it is.
 ///
 /// # Errors
 /// It could not be de-identified.
-pub(super) fn question(text: &ReportText, all_local: bool) -> Result<Question, Refused> {
+pub(super) fn question(
+    text: &ReportText,
+    named: Option<&[KnownIdentifier]>,
+    all_local: bool,
+) -> Result<Question, Refused> {
     if all_local {
         return Ok(Question::as_received(text.sections.clone()));
     }
-    let deidentified = Deidentifier::without_message().apply(&text.sections, &[])?;
+    let deidentified = match named {
+        Some(named) => Deidentifier::default().apply(&text.sections, named)?,
+        None => Deidentifier::without_message().apply(&text.sections, &[])?,
+    };
     Ok(Question::deidentified(&deidentified))
 }
 
@@ -201,8 +208,11 @@ fn label(
     let result = runtime.block_on(asking.all(received));
     let tally = asking.tally;
     bar.finish_and_clear();
-    // It ends when nobody receives any more; a panic of its own is in the log.
-    let read = reader.join().unwrap_or(Ok(()));
+    // It ends when nobody receives any more.
+    let read = reader.join().unwrap_or_else(|_| {
+        let problem = String::from("the reader ended unexpectedly");
+        Err(PseudoLabelError::Input { path: args.input.clone(), problem })
+    });
     let spent = teacher.spent_today();
     drop(writeln!(
         stderr,
@@ -230,7 +240,8 @@ fn each(
     let wrong = |problem: String| PseudoLabelError::Input { path: path.to_owned(), problem };
     let file = File::open(path).map_err(|problem| wrong(problem.to_string()))?;
     let name = path.display().to_string();
-    let source = input::Source { name: &name, format, text_column: None, id_column: None };
+    let source =
+        input::Source { name: &name, format, text_column: None, id_column: None, identify: true };
     let mut sink = |item| {
         let enough = || Failed::Write(io::Error::from(io::ErrorKind::Interrupted));
         if take(item) { Ok(()) } else { Err(enough()) }
@@ -258,13 +269,18 @@ fn plan(args: &PseudoLabelArgs, done: &Done, all_local: bool) -> Result<Plan, Ps
     let mut plan = Plan::default();
     each(&args.input, args.format, |item| {
         match item.body {
-            Body::Text(_) if done.has_id(&item.id) => plan.done += 1,
             Body::Text(text) => {
+                let question = question(&text, item.named.as_deref(), all_local);
+                let hash = question.as_ref().ok().map(Question::text_hash);
+                if hash.is_some_and(|hash| done.has(&item.id, &hash)) {
+                    plan.done += 1;
+                    return true;
+                }
                 plan.reports += 1;
-                if let Ok(question) = question(&text, all_local)
-                    && !done.has_text(&question.text_hash())
+                if let (Ok(question), Some(hash)) = (&question, hash)
+                    && !done.has_text(&hash)
                 {
-                    let tokens = prompt::estimated_tokens(&prompt::messages(&question));
+                    let tokens = prompt::estimated_tokens(&prompt::messages(question));
                     plan.prompt += tokens.prompt;
                     plan.completion += tokens.completion;
                 }

@@ -13,7 +13,7 @@ use super::label::InputFormat;
 use super::label::input::{self, Body, Item};
 use super::{exit, pseudo_label};
 use crate::config::{self, Settings};
-use crate::report::{FindingStatus, Observation, ReportText};
+use crate::report::{FindingStatus, KnownIdentifier, Observation, ReportText};
 use crate::teacher::ask::{AskError, Given};
 use crate::teacher::prompt::{self, Question, Role};
 
@@ -61,6 +61,9 @@ struct TryArgs {
     #[arg(long)]
     brief: bool,
 }
+
+/// A report, and whom its message names.
+type FirstReport = (ReportText, Option<Vec<KnownIdentifier>>);
 
 /// Why `teacher try` ended early.
 #[derive(Debug, thiserror::Error)]
@@ -127,9 +130,13 @@ fn attempt(
     stdin: &mut dyn Read,
     out: &mut dyn Write,
 ) -> Result<(), TryError> {
-    let text = first_report(args, stdin)?;
+    let (text, named) = first_report(args, stdin)?;
     let local = settings.teacher.providers.iter().all(|provider| provider.local);
-    let question = pseudo_label::question(&text, local && !settings.teacher.providers.is_empty())?;
+    let question = pseudo_label::question(
+        &text,
+        named.as_deref(),
+        local && !settings.teacher.providers.is_empty(),
+    )?;
     for message in prompt::messages(&question) {
         let name = match message.role {
             Role::System => "system",
@@ -187,7 +194,7 @@ fn answer(given: &Given, question: &Question) -> Table {
     table
 }
 
-fn first_report(args: &TryArgs, stdin: &mut dyn Read) -> Result<ReportText, TryError> {
+fn first_report(args: &TryArgs, stdin: &mut dyn Read) -> Result<FirstReport, TryError> {
     let path = &args.file;
     let wrong = |problem: String| TryError::Input { path: path.clone(), problem };
     let mut opened;
@@ -197,13 +204,18 @@ fn first_report(args: &TryArgs, stdin: &mut dyn Read) -> Result<ReportText, TryE
         opened = File::open(path).map_err(|problem| wrong(problem.to_string()))?;
         (path.display().to_string(), &mut opened)
     };
-    let source =
-        input::Source { name: &name, format: args.format, text_column: None, id_column: None };
+    let source = input::Source {
+        name: &name,
+        format: args.format,
+        text_column: None,
+        id_column: None,
+        identify: true,
+    };
     let mut found = None;
     let mut reason = String::from("it is empty");
     let mut take = |item: Item| {
         match item.body {
-            Body::Text(text) => drop(found.get_or_insert(text)),
+            Body::Text(text) => drop(found.get_or_insert((text, item.named))),
             Body::Ended(outcome) => reason = outcome.to_owned(),
             Body::Bad { reason: why, .. } => reason = why,
         }

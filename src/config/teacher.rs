@@ -108,7 +108,8 @@ pub struct TeacherProvider {
     pub completion_price: f64,
     /// PEM file of the authorities that may vouch for the server, besides the system's.
     pub ca_file: PathBuf,
-    /// Proxy for all calls. Empty: `HTTPS_PROXY` and `NO_PROXY` of the environment.
+    /// Proxy for all calls. Empty: none for a local server, else `HTTPS_PROXY` and `NO_PROXY` of the
+    /// environment.
     pub proxy: String,
     /// More members of the request, such as `reasoning_effort = "low"`; the word `"remove"` takes one
     /// of ours out, such as `temperature`.

@@ -92,8 +92,12 @@ impl Poller {
                 }
                 Polled::Backwards(backwards) => return Err(StageError::Backwards(backwards)),
             };
-            if !held.is_empty() && (idle || held.len() >= CHUNK) {
-                hand_over(&mut held, output)?;
+            if !held.is_empty()
+                && (idle || held.len() >= CHUNK)
+                && let Err(error) = hand_over(&mut held, output)
+            {
+                // Who would take it has ended: as asked, or by a panic that is told.
+                return if stop.mode() == Mode::Run { Err(error) } else { Ok(Ended::Asked) };
             }
             // Only the budget pauses: what is held here is charged to it, so it is bounded.
             if self.budget.is_full() && !pause.is_on() {

@@ -43,6 +43,9 @@ pub struct TeacherOptions {
     pub breaker: BreakerOptions,
     /// Budget of a day, all providers together.
     pub budget: DailyBudget,
+    /// Whether a fault that does not pass by itself (a key, a model's name) is waited out, as a stage
+    /// must, or told at once.
+    pub patient: bool,
     /// Answers remembered by their text. Each takes about 1 KiB.
     pub remembered: usize,
 }
@@ -243,7 +246,12 @@ impl Teacher {
         let attempt = || self.attempt(conversation, may_leave, vote);
         let result = attempt
             .retry(pauses)
-            .when(|error| matches!(error, AttemptError::Call(call) if call.is_of_the_server()))
+            .when(|error| match error {
+                AttemptError::Call(call) => {
+                    call.passes() || (self.options.patient && call.is_of_the_server())
+                }
+                _ => false,
+            })
             .adjust(|error, pause| match error {
                 AttemptError::Call(call) => {
                     let wanted = call.retry_after().unwrap_or_default().min(longest);
@@ -276,9 +284,10 @@ impl Teacher {
         let estimate = estimated_tokens(conversation);
         let tokens = estimate.prompt + estimate.completion;
         let cost = member.price.of(estimate.prompt, estimate.completion);
-        let mut reserved =
-            Reserved::of(&self.spend, Amount { tokens, cost }).ok_or(AttemptError::OverBudget)?;
         let place = member.limits.enter(tokens).await;
+        // After the wait: from here on the call is made, and what is dropped was probably spent.
+        let estimated = Amount { tokens, cost };
+        let mut reserved = Reserved::of(&self.spend, estimated).ok_or(AttemptError::OverBudget)?;
         let started = Instant::now();
         let result = member.provider.complete(conversation, vote).await;
         drop(place);
@@ -293,8 +302,9 @@ impl Teacher {
                 Ok(Completed { completion, provider: Arc::clone(&member.name), cost })
             }
             Err(error) => {
-                // A call that failed is not billed, as far as we know.
-                reserved.settle(Amount::default());
+                // What the server may have answered is billed; an error is not, as far as we know.
+                let billed = matches!(error, CallError::Timeout | CallError::Unreadable);
+                reserved.settle(if billed { estimated } else { Amount::default() });
                 tracing::debug!(provider = &*member.name, %error, "a call of the teacher failed");
                 Err(AttemptError::Call(error))
             }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use async_openai::Client;
@@ -82,7 +82,8 @@ pub struct ProviderOptions {
     pub request: Map<String, Value>,
     /// PEM file with certificates of authorities to trust besides the system's.
     pub ca_file: Option<std::path::PathBuf>,
-    /// Proxy for all calls; `None`: what the environment says (`HTTPS_PROXY`, `NO_PROXY`).
+    /// Proxy for all calls; `None`: none for a local server, else what the environment says
+    /// (`HTTPS_PROXY`, `NO_PROXY`).
     pub proxy: Option<String>,
 }
 
@@ -136,8 +137,8 @@ pub struct Completion {
 pub struct Provider {
     options: ProviderOptions,
     client: Client<Box<dyn Config>>,
-    /// It has refused a schema.
-    json_only: AtomicBool,
+    /// How many forms of the answer it has refused: the schema, then JSON mode.
+    refused: AtomicU8,
 }
 
 impl Provider {
@@ -168,6 +169,9 @@ impl Provider {
             let proxy = reqwest::Proxy::all(proxy.as_str())
                 .map_err(|problem| wrong(format!("proxy: {}", problem.without_url())))?;
             builder = builder.proxy(proxy);
+        } else if options.local {
+            // What may be sent as received must not pass through a proxy of the environment.
+            builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|problem| wrong(problem.to_string()))?;
         let base = options.base_url.trim_end_matches('/');
@@ -194,8 +198,7 @@ impl Provider {
             async move { send(&http, request).await.map_err(|e| OpenAIError::Boxed(Box::new(e))) }
         });
         let client = Client::build(http, config).with_http_service(service);
-        let json_only = AtomicBool::new(false);
-        Ok(Self { options, client, json_only })
+        Ok(Self { options, client, refused: AtomicU8::new(0) })
     }
 
     /// Its settings.
@@ -218,18 +221,26 @@ impl Provider {
         if !refused || self.options.format != AnswerFormat::Auto {
             return result;
         }
-        self.json_only.store(true, Ordering::Relaxed);
+        let next = match format {
+            AnswerFormat::Json => AnswerFormat::None,
+            _ => AnswerFormat::Json,
+        };
+        self.refused.fetch_max(if next == AnswerFormat::Json { 1 } else { 2 }, Ordering::Relaxed);
         tracing::warn!(
             provider = self.options.name,
-            "the teacher refuses a JSON schema; it is asked in JSON mode from now on"
+            from_now_on = ?next,
+            "the teacher refuses how the form of its answer is asked for"
         );
-        self.call(conversation, vote, AnswerFormat::Json).await
+        self.call(conversation, vote, next).await
     }
 
     fn format(&self) -> AnswerFormat {
         match self.options.format {
-            AnswerFormat::Auto if self.json_only.load(Ordering::Relaxed) => AnswerFormat::Json,
-            AnswerFormat::Auto => AnswerFormat::Schema,
+            AnswerFormat::Auto => match self.refused.load(Ordering::Relaxed) {
+                0 => AnswerFormat::Schema,
+                1 => AnswerFormat::Json,
+                _ => AnswerFormat::None,
+            },
             other => other,
         }
     }

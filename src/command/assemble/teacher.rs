@@ -43,7 +43,8 @@ pub enum TeacherError {
 /// # Errors
 /// [`TeacherError`].
 pub fn teacher(settings: &Settings) -> Result<Teacher, TeacherError> {
-    assembled(settings, FAILURES)
+    let breaker = BreakerOptions { failures: FAILURES, cooldown: COOLDOWN.0, longest: COOLDOWN.1 };
+    assembled(settings, breaker, true)
 }
 
 /// The same for a command that somebody watches: where no provider answers, it says so.
@@ -51,10 +52,16 @@ pub fn teacher(settings: &Settings) -> Result<Teacher, TeacherError> {
 /// # Errors
 /// [`TeacherError`].
 pub fn watched_teacher(settings: &Settings) -> Result<Teacher, TeacherError> {
-    assembled(settings, u32::MAX)
+    let never =
+        BreakerOptions { failures: u32::MAX, cooldown: Duration::ZERO, longest: Duration::ZERO };
+    assembled(settings, never, false)
 }
 
-fn assembled(settings: &Settings, failures: u32) -> Result<Teacher, TeacherError> {
+fn assembled(
+    settings: &Settings,
+    breaker: BreakerOptions,
+    patient: bool,
+) -> Result<Teacher, TeacherError> {
     let teacher = &settings.teacher;
     if teacher.providers.is_empty() {
         return Err(TeacherError::None);
@@ -63,7 +70,8 @@ fn assembled(settings: &Settings, failures: u32) -> Result<Teacher, TeacherError
         attempts: teacher.attempts,
         first_pause: PAUSE.0,
         longest_pause: PAUSE.1,
-        breaker: BreakerOptions { failures, cooldown: COOLDOWN.0, longest: COOLDOWN.1 },
+        breaker,
+        patient,
         budget: DailyBudget { tokens: teacher.daily_tokens, cost: teacher.daily_cost },
         remembered: teacher.remember,
     };

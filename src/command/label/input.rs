@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Failed, InputFormat, rows};
-use crate::decode::{DecodeOptions, Decoded, ReadPdf, decode};
+use crate::decode::{DecodeOptions, Decoded, ReadPdf, decode, identifiers};
 use crate::extract::{ExtractPolicy, Extracted, extract, text_from_plain};
 use crate::pdf::PdfProcess;
-use crate::report::{Intent, ReportText};
+use crate::report::{Intent, KnownIdentifier, ReportText};
 
 /// Longest record, in bytes: a message, a JSON line, a CSV row, a text file.
 pub(in crate::command) const MAX_RECORD: usize = 32 << 20;
@@ -19,6 +19,8 @@ pub(in crate::command) struct Item {
     /// Accession number, the record's own id, or where it stands.
     pub(in crate::command) id: String,
     pub(in crate::command) body: Body,
+    /// Whom its message names, where it has one and [`Source::identify`] asks.
+    pub(in crate::command) named: Option<Vec<KnownIdentifier>>,
 }
 
 /// What a record holds.
@@ -39,6 +41,11 @@ pub(in crate::command) enum Body {
 }
 
 impl Item {
+    /// A record that comes without a message.
+    pub(in crate::command) const fn plain(id: String, body: Body) -> Self {
+        Self { id, body, named: None }
+    }
+
     /// Bytes of text, for the chunk's budget.
     pub(in crate::command) fn bytes(&self) -> usize {
         match &self.body {
@@ -54,6 +61,8 @@ pub(in crate::command) struct Source<'a> {
     pub(in crate::command) format: InputFormat,
     pub(in crate::command) text_column: Option<&'a str>,
     pub(in crate::command) id_column: Option<&'a str>,
+    /// Also read whom the messages name: for de-identification.
+    pub(in crate::command) identify: bool,
 }
 
 /// Why reading stopped.
@@ -152,10 +161,10 @@ fn read_text(source: &Source<'_>, reader: impl Read, sink: &mut Sink<'_>) -> Res
     if bytes.len() > MAX_RECORD {
         let reason = format!("longer than {MAX_RECORD} bytes: not one report");
         let place = source.name.to_owned();
-        sink(Item { id, body: Body::Bad { outcome: "oversize", place, reason } })?;
+        sink(Item::plain(id, Body::Bad { outcome: "oversize", place, reason }))?;
         return Ok(());
     }
-    sink(Item { id, body: plain(&rows::utf8_or_latin(&bytes)) })?;
+    sink(Item::plain(id, plain(&rows::utf8_or_latin(&bytes))))?;
     Ok(())
 }
 
@@ -251,6 +260,7 @@ fn next_segment(reader: &mut impl BufRead, segment: &mut Vec<u8>) -> io::Result<
 struct Messages<'a> {
     name: &'a str,
     count: usize,
+    identify: bool,
     options: DecodeOptions,
     policy: ExtractPolicy,
 }
@@ -263,16 +273,19 @@ impl<'a> Messages<'a> {
             pdf: reader.map(|reader| Arc::new(reader) as Arc<dyn ReadPdf>),
             ..DecodeOptions::default()
         };
-        Self { name: source.name, count: 0, options, policy: ExtractPolicy::default() }
+        let (name, identify) = (source.name, source.identify);
+        Self { name, count: 0, identify, options, policy: ExtractPolicy::default() }
     }
 
     fn decode(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {
-        for decoded in decode(bytes, &self.options) {
+        let identifiers = self.identify.then(|| identifiers(bytes, &self.options));
+        for (part, decoded) in (0..).zip(decode(bytes, &self.options)) {
             self.count += 1;
             let place = format!("{}#{}", self.name, self.count);
             sink(match decoded {
                 Decoded::Report(mut report) => {
                     let id = report.accession_number.expose().clone();
+                    let named = identifiers.as_ref().map(|all| all.of(part, &report));
                     let body = match report.intent {
                         Intent::Retract => Body::Ended("retracted"),
                         Intent::Promote => Body::Ended("promoted"),
@@ -281,13 +294,13 @@ impl<'a> Messages<'a> {
                             Extracted::Skipped(skip) => Body::Ended(skip.name()),
                         },
                     };
-                    Item { id: if id.trim().is_empty() { place } else { id }, body }
+                    Item { id: if id.trim().is_empty() { place } else { id }, body, named }
                 }
-                Decoded::Skipped(skip) => Item { id: place, body: Body::Ended(skip.name()) },
+                Decoded::Skipped(skip) => Item::plain(place, Body::Ended(skip.name())),
                 Decoded::Rejected(rejection) => {
                     let reason = rejection.to_string();
                     let outcome = rejection.class.name();
-                    Item { id: place.clone(), body: Body::Bad { outcome, place, reason } }
+                    Item::plain(place.clone(), Body::Bad { outcome, place, reason })
                 }
             })?;
         }

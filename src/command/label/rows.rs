@@ -79,7 +79,7 @@ pub(super) fn read_jsonl(
                 (id, Body::Bad { outcome: "bad_line", place, reason })
             }
         };
-        sink(Item { id, body })?;
+        sink(Item::plain(id, body))?;
     }
     Ok(())
 }
@@ -231,7 +231,7 @@ pub(super) fn read_csv(
                 let reason =
                     format!("row longer than {MAX_RECORD} bytes: is a quote not closed? Stopped.");
                 let body = Body::Bad { outcome: "bad_row", place: place(), reason };
-                sink(Item { id: number.to_string(), body })?;
+                sink(Item::plain(number.to_string(), body))?;
                 return Ok(());
             }
             Err(error) => return Err(ReadError::Io(io_error(error))),
@@ -251,7 +251,7 @@ pub(super) fn read_csv(
             let reason = format!("{} fields where the header has {}", row.len(), header.len());
             Body::Bad { outcome: "bad_row", place: place(), reason }
         };
-        sink(Item { id, body })?;
+        sink(Item::plain(id, body))?;
     }
 }
 

@@ -69,7 +69,10 @@ impl Asking<'_> {
                 },
                 Some(asked) = tasks.join_next(), if !tasks.is_empty() => {
                     // A task that panicked has lost its report's id; the next run asks again.
-                    let Ok(asked) = asked else { continue };
+                    let Ok(asked) = asked else {
+                        self.tally.failed += 1;
+                        continue;
+                    };
                     match &asked.given {
                         Some(Err(AskError::OverBudget)) => {
                             stopped.get_or_insert(Stop::OverBudget);
@@ -93,11 +96,14 @@ impl Asking<'_> {
 
     fn take(&mut self, item: Item, tasks: &mut JoinSet<Asked>) -> Result<(), Stop> {
         let Body::Text(text) = item.body else { return Ok(()) };
-        if self.done.has_id(&item.id) {
+        let question = question(&text, item.named.as_deref(), self.all_local);
+        let id = item.id;
+        // Under one id may stand several versions of a report: id and text together are one task.
+        if let Ok(question) = &question
+            && !self.done.take(&id, &question.text_hash())
+        {
             return Ok(());
         }
-        let question = question(&text, self.all_local);
-        let id = item.id;
         if let Ok(question) = &question
             && self.done.repeat(&question.text_hash(), &id)?
         {

@@ -15,6 +15,9 @@ const LONGEST_LINE: u64 = 8 << 20;
 /// A line of the output.
 pub(super) type Line = Map<String, Value>;
 
+/// How a line of ours begins: its members are in the order of their names.
+const OURS: [&[u8]; 2] = [b"{\"addenda\":", b"{\"deidentified\":"];
+
 /// Why the output cannot be gone on with.
 pub(super) enum OpenError {
     Io(io::Error),
@@ -32,10 +35,13 @@ impl From<io::Error> for OpenError {
 pub(super) struct Done {
     file: File,
     end: u64,
-    ids: HashSet<String>,
+    /// Written, or being asked about: id and text.
+    tasks: HashSet<(String, [u8; 32])>,
     texts: HashMap<[u8; 32], u64>,
     failures: PathBuf,
     failed: Option<File>,
+    /// Something was written: until then the files stay as they are.
+    opened: bool,
 }
 
 impl Done {
@@ -48,7 +54,8 @@ impl Done {
         let mut done = Self {
             file,
             end: 0,
-            ids: HashSet::new(),
+            tasks: HashSet::new(),
+            opened: false,
             texts: HashMap::new(),
             failures: PathBuf::from(failures),
             failed: None,
@@ -58,7 +65,16 @@ impl Done {
         loop {
             let mut line = Vec::new();
             let length = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? as u64;
-            if length == 0 || line.last() != Some(&b'\n') {
+            if length == 0 {
+                break;
+            }
+            if line.last() != Some(&b'\n') {
+                // Cut off by a kill, if it begins as ours do; otherwise a file of another making.
+                let ours =
+                    OURS.iter().any(|head| line.starts_with(head) || head.starts_with(&line));
+                if !ours || length == LONGEST_LINE {
+                    return Err(OpenError::Foreign(number + 1));
+                }
                 break;
             }
             number += 1;
@@ -69,21 +85,35 @@ impl Done {
             let (Some(id), Some(hash)) = (id, hash) else {
                 return Err(OpenError::Foreign(number));
             };
-            done.ids.insert(id.to_owned());
+            done.tasks.insert((id.to_owned(), hash));
             done.texts.entry(hash).or_insert(done.end);
             done.end += length;
-        }
-        done.file.set_len(done.end)?;
-        done.file.seek(SeekFrom::Start(done.end))?;
-        if done.failures.exists() {
-            // Whatever failed is tried again.
-            std::fs::remove_file(&done.failures)?;
         }
         Ok(done)
     }
 
-    pub(super) fn has_id(&self, id: &str) -> bool {
-        self.ids.contains(id)
+    pub(super) fn has(&self, id: &str, hash: &[u8; 32]) -> bool {
+        self.tasks.contains(&(id.to_owned(), *hash))
+    }
+
+    /// Takes a task; false when it is done, or taken already.
+    pub(super) fn take(&mut self, id: &str, hash: &[u8; 32]) -> bool {
+        self.tasks.insert((id.to_owned(), *hash))
+    }
+
+    /// Before the first write: what a kill left of the last line goes, and so do the failures of the
+    /// last run, which are tried again.
+    fn begin(&mut self) -> io::Result<()> {
+        if self.opened {
+            return Ok(());
+        }
+        self.opened = true;
+        self.file.set_len(self.end)?;
+        self.file.seek(SeekFrom::Start(self.end))?;
+        if self.failures.exists() {
+            std::fs::remove_file(&self.failures)?;
+        }
+        Ok(())
     }
 
     pub(super) fn has_text(&self, hash: &[u8; 32]) -> bool {
@@ -92,8 +122,9 @@ impl Done {
 
     /// Writes the labels of the same text under another id; false when the text is not there.
     pub(super) fn repeat(&mut self, hash: &[u8; 32], id: &str) -> io::Result<bool> {
-        let Some(at) = self.texts.get(hash) else { return Ok(false) };
-        self.file.seek(SeekFrom::Start(*at))?;
+        let Some(at) = self.texts.get(hash).copied() else { return Ok(false) };
+        self.begin()?;
+        self.file.seek(SeekFrom::Start(at))?;
         let mut line = Vec::new();
         BufReader::new(self.file.try_clone()?.take(LONGEST_LINE)).read_until(b'\n', &mut line)?;
         self.file.seek(SeekFrom::Start(self.end))?;
@@ -105,12 +136,13 @@ impl Done {
 
     /// Writes a line, whole, at once: a kill cuts off the last line at most.
     pub(super) fn write(&mut self, id: &str, hash: [u8; 32], line: &Line) -> io::Result<()> {
+        self.begin()?;
         let mut line = line.clone();
         line.insert("text_hash".to_owned(), json!(hex(&hash)));
         let mut bytes = serde_json::to_vec(&line)?;
         bytes.push(b'\n');
         self.file.write_all(&bytes)?;
-        self.ids.insert(id.to_owned());
+        self.tasks.insert((id.to_owned(), hash));
         self.texts.entry(hash).or_insert(self.end);
         self.end += bytes.len() as u64;
         Ok(())
@@ -118,6 +150,7 @@ impl Done {
 
     /// Notes a report that got no answer.
     pub(super) fn failed(&mut self, id: &str, problem: &str) -> io::Result<()> {
+        self.begin()?;
         if self.failed.is_none() {
             self.failed = Some(File::create(&self.failures)?);
         }
@@ -144,7 +177,7 @@ mod tests {
     use super::*;
 
     fn line(id: &str) -> Line {
-        json!({"id": id, "labels": {}}).as_object().unwrap().clone()
+        json!({"deidentified": true, "id": id, "labels": {}}).as_object().unwrap().clone()
     }
 
     #[test]
@@ -158,7 +191,8 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();
         let mut done = Done::open(&path).ok().unwrap();
-        assert!(done.has_id("a") && !done.has_id("b") && done.has_text(&[1; 32]));
+        assert!(done.has("a", &[1; 32]) && !done.has("b", &[2; 32]) && done.has_text(&[1; 32]));
+        assert_ne!(std::fs::read(&path).unwrap().last(), Some(&b'\n'), "as it was, until a write");
         assert!(done.repeat(&[1; 32], "c").unwrap());
         assert!(!done.repeat(&[2; 32], "d").unwrap());
         drop(done);
@@ -176,5 +210,8 @@ mod tests {
         std::fs::write(&path, "{\"id\":\"a\"}\n").unwrap();
         assert!(matches!(Done::open(&path), Err(OpenError::Foreign(1))));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"id\":\"a\"}\n");
+        std::fs::write(&path, "{\"precious\": 1}").unwrap();
+        assert!(matches!(Done::open(&path), Err(OpenError::Foreign(1))), "no line end, not ours");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"precious\": 1}");
     }
 }

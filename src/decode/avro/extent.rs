@@ -24,8 +24,17 @@ fn collect<'a>(schema: &'a Schema, named: &mut Named<'a>) {
             named.insert(&record.name, schema);
             record.fields.iter().for_each(|field| collect(&field.schema, named));
         }
-        Schema::Enum(inner) => drop(named.insert(&inner.name, schema)),
-        Schema::Fixed(fixed) => drop(named.insert(&fixed.name, schema)),
+        Schema::Enum(inner) => {
+            named.insert(&inner.name, schema);
+        }
+        Schema::Fixed(fixed) | Schema::Duration(fixed) | Schema::Uuid(UuidSchema::Fixed(fixed)) => {
+            named.insert(&fixed.name, schema);
+        }
+        Schema::Decimal(decimal) => {
+            if let InnerDecimalSchema::Fixed(fixed) = &decimal.inner {
+                named.insert(&fixed.name, schema);
+            }
+        }
         _ => {}
     }
 }

@@ -63,7 +63,9 @@ impl Case {
     }
 
     async fn part(&self, escalated: &Escalated) -> Part {
-        wait_until(escalated.not_before_ms).await;
+        // A clock that is wrong elsewhere must not hold the partition.
+        let latest = unix_ms().saturating_add(self.teaching.retry_delay_ms);
+        wait_until(escalated.not_before_ms.min(latest)).await;
         if !self.teaching.is_ours(&self.flight.record.ticket) {
             // Nothing of it will be published: the transaction thread knows its assignment as closed.
             return Part { outcome: Outcome::plain("revoked"), outgoing: Vec::new() };
@@ -98,6 +100,9 @@ impl Case {
         }
         let expires = escalation.escalated_at.saturating_add(teaching.give_up_after_ms);
         let left = Duration::from_millis(u64::try_from(expires - unix_ms()).unwrap_or(0));
+        if left.is_zero() {
+            return End::Without(TeacherOutcome::TeacherFailed, Some("expired"));
+        }
         let text = Deidentifier::default().apply(&escalated.sections, &escalated.identifiers);
         let outcome = text.as_ref().map_or_else(|refused| refused.code(), |_| "done");
         metrics::counter!(names::DEIDENTIFICATIONS_TOTAL, "outcome" => outcome).increment(1);

@@ -9,8 +9,8 @@ use super::super::prompt::Question;
 use super::{AskError, Given, Shares, Teacher};
 
 impl Teacher {
-    /// Asks `votes` times. The error of the first vote that failed, when none succeeded; fewer votes
-    /// than asked for are taken, and [`Given::votes`] says how many.
+    /// Asks `votes` times. The error of the first vote that failed, unless most succeeded;
+    /// [`Given::votes`] says how many did.
     pub(super) async fn voted(&self, question: &Question, votes: u32) -> Result<Given, AskError> {
         if votes <= 1 {
             return self.answered(question, None).await;
@@ -24,7 +24,13 @@ impl Teacher {
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
+        let few = given.len() * 2 <= votes as usize;
         let mut sum = match (given.first().cloned(), failed) {
+            // One answer of five is of one mind with itself: no agreement that says anything.
+            (_, Some(error @ (AskError::OverBudget | AskError::Unavailable(_)))) => {
+                return Err(error);
+            }
+            (_, Some(error)) if few => return Err(error),
             (Some(first), _) => first,
             (None, Some(error)) => return Err(error),
             (None, None) => return Err(AskError::NotAllowed),
