@@ -46,6 +46,8 @@ use crate::report::{Report, Skip, TextBlock, Warning};
 
 /// How deep payloads may be wrapped in each other (envelope, base64, envelope, message).
 const MAX_NESTING: u8 = 4;
+/// Longest place of a rejection, bytes.
+const LONGEST_PLACE: usize = 160;
 
 /// Settings of decode that do not come from the message.
 #[derive(Clone, Debug)]
@@ -125,7 +127,13 @@ pub struct Rejection {
 
 impl Rejection {
     fn new(class: RejectionClass, location: impl Into<String>) -> Self {
-        Self { class, location: location.into() }
+        let mut location: String = location.into();
+        if location.len() > LONGEST_PLACE {
+            // Of a place in many documents within each other the end says most.
+            let from = location.floor_char_boundary(location.len() - LONGEST_PLACE);
+            location = ["...", location.get(from..).unwrap_or_default()].concat();
+        }
+        Self { class, location }
     }
 }
 

@@ -37,3 +37,18 @@ fn names_of_rejection_classes_are_distinct() {
     names.dedup();
     assert_eq!(names.len(), RejectionClass::ALL.len());
 }
+
+#[test]
+fn a_place_in_many_bundles_is_cut_to_its_end() {
+    let mut bundle = String::from(r#"{"resourceType":"DiagnosticReport","status":7}"#);
+    for _ in 0..12 {
+        bundle = format!(
+            r#"{{"resourceType":"Bundle","type":"history","entry":[{{"resource":{bundle}}}]}}"#
+        );
+    }
+    for decoded in decode(bundle.as_bytes(), &DecodeOptions::default()) {
+        if let Decoded::Rejected(rejection) = decoded {
+            assert!(rejection.location.len() <= LONGEST_PLACE + 3, "{}", rejection.location);
+        }
+    }
+}
