@@ -30,7 +30,7 @@ use crate::telemetry::names;
 pub mod teacher;
 
 /// How long the cluster may take to answer a question at start.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A labeller that is ready, and what must be known of it.
 pub struct Loaded {
@@ -125,7 +125,7 @@ pub enum TopicsError {
 ///
 /// # Errors
 /// [`TopicsError`].
-pub fn partition_counts(
+fn partition_counts(
     cluster: &Cluster,
     topics: Vec<String>,
 ) -> Result<PartitionCounts, TopicsError> {
@@ -140,20 +140,27 @@ pub fn partition_counts(
     if missing.is_empty() { Ok(counts) } else { Err(TopicsError::Missing(missing)) }
 }
 
-/// Where the input topics end now.
+/// Asks the cluster what a stage must know at its start: partition counts of all its topics, and, to stop
+/// there, where its inputs end now.
 ///
 /// # Errors
-/// The cluster does not answer.
-pub fn input_ends(
-    cluster: &Cluster,
+/// [`TopicsError`].
+pub fn survey(
     settings: &Settings,
-    counts: &PartitionCounts,
-) -> Result<Ends, TopicsError> {
+    topics: Vec<String>,
+    inputs: &[String],
+    until_end: bool,
+) -> Result<(PartitionCounts, Option<Ends>), TopicsError> {
+    let cluster = Cluster::connect(settings, PATIENCE)?;
+    let counts = partition_counts(&cluster, topics)?;
+    if !until_end {
+        return Ok((counts, None));
+    }
     let mut ends = Ends::new();
-    for topic in &settings.topics.reports {
+    for topic in inputs {
         ends.extend(cluster.ends(topic, counts.get(topic).copied().unwrap_or(0))?);
     }
-    Ok(ends)
+    Ok((counts, Some(ends)))
 }
 
 /// Topics that stage label reads and writes, inputs first.

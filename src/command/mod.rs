@@ -162,16 +162,25 @@ pub fn main() -> ExitCode {
         }
         Command::TestProfile(args) => test_profile::run(&args, &mut stdout, &mut stderr),
         Command::Topics(TopicsArgs { command: TopicsCommand::Create { config } }) => {
-            match config::load(config.as_deref(), config::process_environment()) {
-                Ok(settings) => topics::create(&settings, &mut stdout),
-                Err(problems) => {
-                    drop(write!(stderr, "{problems}"));
-                    exit::CONFIGURATION
-                }
-            }
+            let environment = config::process_environment();
+            settings(config.as_deref(), environment, &mut stderr)
+                .map_or_else(|code| code, |settings| topics::create(&settings, &mut stdout))
         }
     };
     ExitCode::from(code)
+}
+
+/// The settings of a command; or, with all problems told, its exit code.
+fn settings(
+    path: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+    stderr: &mut dyn io::Write,
+) -> Result<Settings, u8> {
+    config::load(path, environment).map_err(|problems| {
+        // Nothing can be said when standard error is closed.
+        drop(write!(stderr, "{problems}"));
+        exit::CONFIGURATION
+    })
 }
 
 fn label(args: &LabelArgs) -> u8 {

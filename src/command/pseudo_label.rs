@@ -21,7 +21,7 @@ use super::assemble::teacher::{TeacherError, price, watched_teacher};
 use super::exit;
 use super::label::input::{self, Body, Item};
 use super::label::{Failed, InputFormat};
-use crate::config::{self, Settings};
+use crate::config::Settings;
 use crate::deidentify::{Deidentifier, Refused};
 use crate::report::{KnownIdentifier, ReportText};
 use crate::teacher::prompt::{self, Question};
@@ -142,12 +142,9 @@ pub fn run(
     stdin: &mut dyn Read,
     stderr: &mut dyn Write,
 ) -> u8 {
-    let settings = match config::load(args.config.as_deref(), environment) {
+    let settings = match super::settings(args.config.as_deref(), environment, stderr) {
         Ok(settings) => settings,
-        Err(problems) => {
-            drop(write!(stderr, "{problems}"));
-            return exit::CONFIGURATION;
-        }
+        Err(code) => return code,
     };
     match label(args, &settings, stdin, stderr) {
         Ok(()) => exit::OK,

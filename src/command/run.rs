@@ -9,7 +9,6 @@ use clap::{Args, ValueEnum};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tokio::runtime::Runtime;
 
-use crate::broker::admin::Cluster;
 use crate::broker::auth::Authenticator;
 use crate::broker::protocol::{End, is_authorisation};
 use crate::config::{self, Settings};
@@ -22,7 +21,7 @@ use crate::telemetry::http::{Endpoints, Server, serve};
 use crate::telemetry::totals::Totals;
 use crate::telemetry::{self, TelemetryError};
 
-use super::assemble::teacher::TeacherError;
+use super::assemble::teacher::{self, TeacherError};
 use super::assemble::{self, InputError, Loaded, TopicsError};
 use super::exit;
 
@@ -175,13 +174,10 @@ impl RunError {
 
 /// Runs until the end; gives the exit code.
 pub fn run(args: &RunArgs, stderr: &mut dyn Write) -> u8 {
-    let settings = match config::load(args.config.as_deref(), config::process_environment()) {
+    let environment = config::process_environment();
+    let settings = match super::settings(args.config.as_deref(), environment, stderr) {
         Ok(settings) => settings,
-        Err(problems) => {
-            // Nothing can be said when standard error is closed.
-            drop(write!(stderr, "{problems}"));
-            return exit::CONFIGURATION;
-        }
+        Err(code) => return code,
     };
     match start(&settings, args.stage, args.until_end) {
         Ok(()) => exit::OK,
@@ -223,11 +219,9 @@ fn label(
     process: &mut Process,
 ) -> Result<(), RunError> {
     // The cheap questions first: a missing topic is told before a model is loaded.
-    let cluster = Cluster::connect(settings, assemble::PATIENCE).map_err(TopicsError::Cluster)?;
-    let counts = assemble::partition_counts(&cluster, assemble::stage_topics(settings))?;
-    let stop_at =
-        if until_end { Some(assemble::input_ends(&cluster, settings, &counts)?) } else { None };
-    drop(cluster);
+    let topics = assemble::stage_topics(settings);
+    let (counts, stop_at) =
+        assemble::survey(settings, topics, &settings.topics.reports, until_end)?;
     let framing = runtime.block_on(assemble::framing(settings, false))?;
     let loaded = assemble::load_labeler(settings)?;
     tracing::info!(
@@ -252,16 +246,9 @@ fn teach(
     process: &mut Process,
 ) -> Result<(), RunError> {
     // Before anything is asked of the cluster: without a teacher there is nothing to do.
-    assemble::teacher::teacher(settings)?;
-    let cluster = Cluster::connect(settings, assemble::PATIENCE).map_err(TopicsError::Cluster)?;
-    let topics = assemble::teacher::teach_topics(settings);
-    let counts = assemble::partition_counts(&cluster, topics)?;
-    let stop_at = if until_end {
-        Some(assemble::teacher::teach_ends(&cluster, settings, &counts)?)
-    } else {
-        None
-    };
-    drop(cluster);
+    let teacher = teacher::teacher(settings)?;
+    let (topics, inputs) = (teacher::teach_topics(settings), teacher::teach_inputs(settings));
+    let (_, stop_at) = assemble::survey(settings, topics, &inputs, until_end)?;
     let framing = runtime.block_on(assemble::framing(settings, true))?;
     let providers: Vec<&str> =
         settings.teacher.providers.iter().map(|provider| provider.name.as_str()).collect();
@@ -272,7 +259,7 @@ fn teach(
         instance = settings.kafka.instance(),
         "stage teach starts"
     );
-    let options = assemble::teacher::teach_options(settings, auth, framing, stop_at)?;
+    let options = teacher::teach_options(settings, teacher, auth, framing, stop_at);
     process.supervise(settings, |stop, health, totals| {
         pipeline::teach::run(options, stop, health, totals)
     })

@@ -1,4 +1,4 @@
-//! `radstream teacher`: try the teacher on one report, or serve a stand-in for one.
+//! `radstream teacher`: try the teacher on one report.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
@@ -12,7 +12,7 @@ use super::assemble::teacher::{TeacherError, watched_teacher};
 use super::label::InputFormat;
 use super::label::input::{self, Body, Item};
 use super::{exit, pseudo_label};
-use crate::config::{self, Settings};
+use crate::config::Settings;
 use crate::report::{FindingStatus, KnownIdentifier, Observation, ReportText};
 use crate::teacher::ask::{AskError, Given};
 use crate::teacher::prompt::{self, Question, Role};
@@ -107,12 +107,9 @@ pub fn run(
     stderr: &mut dyn Write,
 ) -> u8 {
     let TeacherCommand::Try(args) = &args.command;
-    let settings = match config::load(args.config.as_deref(), environment) {
+    let settings = match super::settings(args.config.as_deref(), environment, stderr) {
         Ok(settings) => settings,
-        Err(problems) => {
-            drop(write!(stderr, "{problems}"));
-            return exit::CONFIGURATION;
-        }
+        Err(code) => return code,
     };
     match attempt(args, &settings, stdin, stdout) {
         Ok(()) => exit::OK,

@@ -319,6 +319,13 @@ pub struct Escalation<'a> {
     pub software_version: Cow<'a, str>,
 }
 
+impl<'a> Escalation<'a> {
+    /// All reasons: those of cells, then those of the whole report.
+    pub fn reasons(&self) -> impl Iterator<Item = &PublishedReason<'a>> {
+        self.cells.iter().flat_map(|cell| &cell.reasons).chain(&self.report_reasons)
+    }
+}
+
 impl fmt::Debug for Escalation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Escalation")

@@ -5,7 +5,9 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{ModelIdentity, TeacherIdentity};
-use crate::report::{Procedure, Report, ReportKey, ReportStatus, ReportText, ReportVersion};
+use crate::report::{
+    LabelledSection, Procedure, Report, ReportKey, ReportStatus, ReportText, ReportVersion,
+};
 
 /// Namespace of event ids: UUID version 5 of `radstream.org` in the DNS namespace. Never change it.
 const EVENTS: Uuid = Uuid::from_u128(0x9f51_61c5_adb8_5f15_ba2c_2410_1640_0f09);
@@ -103,15 +105,20 @@ pub(super) fn textless_event_id(
 pub fn content_hash(text: &ReportText, procedure: &Procedure) -> [u8; 32] {
     let mut parts = Parts::default();
     parts.push(b"radstream content 1");
-    for section in &text.sections {
-        parts.push(section.kind.name().as_bytes());
-        parts.push(section.text.expose().as_bytes());
-    }
+    parts.push_sections(&text.sections);
     parts.push(b"procedure");
     for coding in &procedure.codings {
         parts.push(coding.code.as_bytes());
         parts.push(coding.system.as_bytes());
     }
+    Sha256::digest(&parts.0).into()
+}
+
+/// SHA-256 of sections: kind and text of each, in their order. The same text is the same question to a
+/// teacher and the same sample.
+pub(crate) fn sections_hash(sections: &[LabelledSection]) -> [u8; 32] {
+    let mut parts = Parts::default();
+    parts.push_sections(sections);
     Sha256::digest(&parts.0).into()
 }
 
@@ -135,12 +142,19 @@ impl Parts {
         self.0.extend_from_slice(&(part.len() as u64).to_be_bytes());
         self.0.extend_from_slice(part);
     }
+
+    fn push_sections(&mut self, sections: &[LabelledSection]) {
+        for section in sections {
+            self.push(section.kind.name().as_bytes());
+            self.push(section.text.expose().as_bytes());
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Coding, LabelledSection, Phi, SectionKind};
+    use crate::report::{Coding, Phi, SectionKind};
 
     fn text(sections: &[(SectionKind, &str)]) -> ReportText {
         ReportText {

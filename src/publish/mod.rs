@@ -32,8 +32,8 @@ pub use event::{
 pub use headers::{
     RETRY_ATTEMPT_HEADER, RETRY_NOT_BEFORE_HEADER, SCHEMA_HEADER, VERSION_HEADER, WITHDRAWN_TYPE,
 };
-pub(crate) use identity::hex;
 pub use identity::{Identity, content_hash, event_id};
+pub(crate) use identity::{hex, sections_hash};
 pub use render::Labelled;
 pub use revision::{Opinion, Revised, TeacherOutcome};
 pub use sample::{Deidentification, DistillationSample, LabelSource, SampleKind, SampleLabel};
@@ -41,6 +41,9 @@ pub use sample::{Deidentification, DistillationSample, LabelSource, SampleKind, 
 /// Version of the set of observations and statuses and of what they mean (the labelling guide).
 /// Change it when a label comes to mean something else, so that training data can be told apart.
 pub const LABEL_SET_VERSION: &str = "1";
+
+/// Version of radstream, as it stands on every record.
+const SOFTWARE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Allowance for what Kafka adds to a record: batch and record headers, lengths.
 const RECORD_OVERHEAD: usize = 1024;

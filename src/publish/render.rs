@@ -10,14 +10,12 @@ use super::event::{
     PublishedSource,
 };
 use super::identity::{Identity, hex, textless_event_id};
-use super::{LABEL_SET_VERSION, ModelIdentity, Source, borrowed};
+use super::{LABEL_SET_VERSION, ModelIdentity, SOFTWARE_VERSION, Source, borrowed};
 use crate::report::{
     Evidence, KnownIdentifier, Observation, Procedure, Report, ReportText, Scored, SectionKind,
     Warning,
 };
 use crate::route::{Decision, EscalationReason};
-
-const SOFTWARE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A report whose text was read, with all that was said of it.
 #[derive(Clone, Copy)]

@@ -8,11 +8,9 @@ use super::event::{
     SecondOpinion, TeacherIdentity,
 };
 use super::identity::revision_event_id;
-use super::{Contract, EncodeError, Outgoing, Publisher, borrowed, headers};
+use super::{Contract, EncodeError, Outgoing, Publisher, SOFTWARE_VERSION, borrowed, headers};
 use crate::report::{FindingStatus, OBSERVATIONS, Observation, no_finding};
 use crate::teacher::merge::{Merged, ReviewReason};
-
-const SOFTWARE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How an escalation ended. Every one ends in exactly one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,13 +90,7 @@ impl<'a> Revised<'a> {
         let findings: Vec<Finding<'_>> = (0..escalation.cells.len())
             .filter_map(|cell| self.finding(cell, evidence_text))
             .collect();
-        let reasons: Vec<PublishedReason<'_>> = escalation
-            .cells
-            .iter()
-            .flat_map(|cell| &cell.reasons)
-            .chain(&escalation.report_reasons)
-            .cloned()
-            .collect();
+        let reasons: Vec<PublishedReason<'_>> = escalation.reasons().cloned().collect();
         let doubted = reasons.iter().any(|reason| reason.reason != "audit");
         let provenance = match opinion {
             None => Provenance::Student,

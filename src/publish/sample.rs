@@ -5,16 +5,15 @@ use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::event::{Escalation, Probabilities, PublishedReason, PublishedSection, TeacherIdentity};
-use super::identity::{hex, sample_id};
+use super::event::{Probabilities, PublishedReason, PublishedSection, TeacherIdentity};
+use super::identity::{hex, sample_id, sections_hash};
 use super::revision::Revised;
-use super::{Contract, EncodeError, ModelIdentity, Outgoing, Publisher, borrowed, headers};
+use super::{
+    Contract, EncodeError, ModelIdentity, Outgoing, Publisher, SOFTWARE_VERSION, borrowed, headers,
+};
 use crate::deidentify::{Deidentified, Kind};
-
-const SOFTWARE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What a record of the distillation topic does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +110,7 @@ impl Publisher {
     ) -> Option<Result<Outgoing, EncodeError>> {
         let opinion = revised.opinion.as_ref()?;
         let escalation = revised.escalation;
-        let text_hash = text_hash(text);
+        let text_hash = hex(&sections_hash(text.sections()));
         let labels = escalation.cells.iter().zip(&opinion.merged.cells).enumerate();
         let labels = labels.map(|(index, (cell, merged))| SampleLabel {
             observation: borrowed(&cell.observation),
@@ -139,7 +138,7 @@ impl Publisher {
                 .collect(),
             deidentification: Some(deidentification(text)),
             labels: labels.collect(),
-            selection_reasons: reasons(escalation),
+            selection_reasons: escalation.reasons().cloned().collect(),
             inclusion_probability,
             needs_review: !revised.reviews.is_empty(),
             student: Some(escalation.model.clone()),
@@ -164,24 +163,6 @@ impl Publisher {
         };
         Some(self.seal(revised.input, &escalation.report_key, &sample, &envelope))
     }
-}
-
-fn reasons<'a>(escalation: &'a Escalation<'_>) -> Vec<PublishedReason<'a>> {
-    let of_cells = escalation.cells.iter().flat_map(|cell| &cell.reasons);
-    of_cells.chain(&escalation.report_reasons).cloned().collect()
-}
-
-/// SHA-256 of the de-identified text, section by section.
-fn text_hash(text: &Deidentified) -> String {
-    let mut hash = Sha256::new();
-    for section in text.sections() {
-        for part in [section.kind.name(), section.text.expose()] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part.as_bytes());
-        }
-    }
-    let digest: [u8; 32] = hash.finalize().into();
-    hex(&digest)
 }
 
 fn deidentification(text: &Deidentified) -> Deidentification<'_> {

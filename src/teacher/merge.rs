@@ -5,7 +5,7 @@
 //! is published all the same, and where it contradicts a sure student in many of them, the whole
 //! answer is doubted.
 
-use crate::report::{FindingStatus, Labels, OBSERVATIONS, Observation, STATUSES};
+use crate::report::{FindingStatus, Labels, OBSERVATIONS, STATUSES};
 
 use super::answer::{Answer, TeacherCell};
 
@@ -145,11 +145,6 @@ pub fn merge(
         reviews.push(ReviewReason::TeacherUnsure);
     }
     Merged { cells, reviews }
-}
-
-/// Names of the cells that the teacher is asked about, for people.
-pub fn asked(student: &[StudentCell; OBSERVATIONS]) -> impl Iterator<Item = Observation> {
-    Observation::ALL.into_iter().zip(student).filter(|(_, cell)| cell.ask).map(|(name, _)| name)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::deidentify::Deidentified;
-use crate::publish::hex;
+use crate::publish::{hex, sections_hash};
 use crate::report::{LabelledSection, Phi};
 
 use super::answer::AnswerProblem;
@@ -117,14 +117,7 @@ impl Question {
 
     /// SHA-256 of the text and its sections: the same text is the same question.
     pub fn text_hash(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        for section in &self.sections {
-            for part in [section.kind.name(), section.text.expose()] {
-                hash.update((part.len() as u64).to_be_bytes());
-                hash.update(part.as_bytes());
-            }
-        }
-        hash.finalize().into()
+        sections_hash(&self.sections)
     }
 }
 

@@ -5,7 +5,6 @@
 //! answer and forgets the status; and it logs such bodies, which may quote a report.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -327,6 +326,3 @@ async fn send(http: &reqwest::Client, request: HttpRequestFactory) -> Result<Res
     }
     Ok(Response::from(http::Response::new(body)))
 }
-
-/// Shared by those who ask.
-pub type SharedProvider = Arc<Provider>;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{frame_options, publish_settings};
-use crate::broker::admin::Cluster;
 use crate::broker::auth::Authenticator;
 use crate::broker::consumer::Ends;
 use crate::config::{Settings, TeacherApi, TeacherFormat, TeacherProvider};
@@ -16,8 +15,6 @@ use crate::teacher::limits::LimitOptions;
 use crate::teacher::merge::ReviewPolicy;
 use crate::teacher::provider::{AnswerFormat, Api, ProviderError, ProviderOptions};
 use crate::teacher::spend::{DailyBudget, Price};
-
-use super::{PartitionCounts, TopicsError};
 
 /// Failures in a row that make us leave a provider alone.
 const FAILURES: u32 = 8;
@@ -122,56 +119,37 @@ pub fn price(provider: &TeacherProvider) -> Price {
     Price { prompt: provider.prompt_price, completion: provider.completion_price }
 }
 
-/// Topics that stage teach reads and writes, the two inputs first.
+/// Topics that stage teach reads.
+pub fn teach_inputs(settings: &Settings) -> Vec<String> {
+    vec![settings.topics.escalations.clone(), settings.topics.retries.clone()]
+}
+
+/// Topics that stage teach reads and writes, inputs first.
 pub fn teach_topics(settings: &Settings) -> Vec<String> {
     let topics = &settings.topics;
-    let mut all = vec![
-        topics.escalations.clone(),
-        topics.retries.clone(),
-        topics.findings.clone(),
-        topics.dead_letters.clone(),
-    ];
+    let mut all = teach_inputs(settings);
+    all.extend([topics.findings.clone(), topics.dead_letters.clone()]);
     if !topics.distillation.is_empty() {
         all.push(topics.distillation.clone());
     }
     all
 }
 
-/// Where the inputs of stage teach end now.
-///
-/// # Errors
-/// The cluster does not answer.
-pub fn teach_ends(
-    cluster: &Cluster,
-    settings: &Settings,
-    counts: &PartitionCounts,
-) -> Result<Ends, TopicsError> {
-    let mut ends = Ends::new();
-    for topic in [&settings.topics.escalations, &settings.topics.retries] {
-        ends.extend(cluster.ends(topic, counts.get(topic).copied().unwrap_or(0))?);
-    }
-    Ok(ends)
-}
-
-/// Options of stage teach.
-///
-/// # Errors
-/// [`TeacherError`].
+/// Options of stage teach with this teacher.
 #[expect(clippy::cast_possible_truncation, reason = "shares between 0 and 1")]
 pub fn teach_options(
     settings: &Settings,
+    teacher: Teacher,
     auth: Arc<Authenticator>,
     framing: Framing,
     stop_at: Option<Ends>,
-) -> Result<TeachOptions, TeacherError> {
+) -> TeachOptions {
     let teach = &settings.teacher;
-    let topics = &settings.topics;
-    let inputs = vec![topics.escalations.clone(), topics.retries.clone()];
     let mut publish = publish_settings(settings, framing);
     publish.consumer_group.clone_from(&teach.group);
-    Ok(TeachOptions {
-        frame: frame_options(settings, auth, inputs, stop_at, Some(&teach.group)),
-        teacher: Arc::new(teacher(settings)?),
+    TeachOptions {
+        frame: frame_options(settings, auth, teach_inputs(settings), stop_at, Some(&teach.group)),
+        teacher: Arc::new(teacher),
         publisher: Arc::new(Publisher::new(publish)),
         review: ReviewPolicy {
             sure: teach.review_sure as f32,
@@ -181,7 +159,7 @@ pub fn teach_options(
         window: teach.window,
         retry_delay: Duration::from_secs(teach.retry_delay_s),
         give_up_after: Duration::from_secs(teach.give_up_after_s),
-        samples: !topics.distillation.is_empty(),
+        samples: !settings.topics.distillation.is_empty(),
         audit_chance: settings.routing.audit_rate.min(settings.routing.max_escalation_rate),
-    })
+    }
 }

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::broker::auth::Authenticator;
-use crate::command::assemble::teacher::teach_options;
+use crate::command::assemble::teacher::{teach_options, teacher};
 use crate::command::run::RunError;
 use crate::config::{Settings, TeacherProvider};
 use crate::demo::teacher::{TeacherOptions, TeacherServer};
@@ -45,7 +45,8 @@ pub(super) struct SecondOpinions {
 impl SecondOpinions {
     pub(super) fn start(settings: &Settings, server: TeacherServer) -> Result<Self, RunError> {
         let auth = Authenticator::from_settings(settings);
-        let options = teach_options(settings, auth, Framing::SingleObject, None)?;
+        let teacher = teacher(settings)?;
+        let options = teach_options(settings, teacher, auth, Framing::SingleObject, None);
         let (stop, totals) = (Arc::new(Stop::default()), Arc::new(Totals::default()));
         let health =
             Arc::new(Health::new(Duration::from_millis(settings.delivery.transaction_timeout_ms)));

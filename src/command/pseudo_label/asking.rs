@@ -11,7 +11,6 @@ use super::done::Done;
 use super::line;
 use super::question;
 use crate::command::label::input::{Body, Item};
-use crate::deidentify::Refused;
 use crate::teacher::ask::{AskError, Given, Teacher};
 use crate::teacher::prompt::Question;
 
@@ -41,8 +40,9 @@ impl From<io::Error> for Stop {
 /// What became of one report.
 struct Asked {
     id: String,
-    question: Result<Question, Refused>,
-    given: Option<Result<(Arc<Given>, bool), AskError>>,
+    question: Question,
+    hash: [u8; 32],
+    given: Result<(Arc<Given>, bool), AskError>,
 }
 
 pub(super) struct Asking<'a> {
@@ -74,11 +74,11 @@ impl Asking<'_> {
                         continue;
                     };
                     match &asked.given {
-                        Some(Err(AskError::OverBudget)) => {
+                        Err(AskError::OverBudget) => {
                             stopped.get_or_insert(Stop::OverBudget);
                             open = false;
                         }
-                        Some(Err(AskError::Unavailable(why))) => {
+                        Err(AskError::Unavailable(why)) => {
                             in_vain += 1;
                             if in_vain >= IN_VAIN {
                                 stopped.get_or_insert(Stop::Unavailable(why.to_string()));
@@ -96,53 +96,56 @@ impl Asking<'_> {
 
     fn take(&mut self, item: Item, tasks: &mut JoinSet<Asked>) -> Result<(), Stop> {
         let Body::Text(text) = item.body else { return Ok(()) };
-        let question = question(&text, item.named.as_deref(), self.all_local);
         let id = item.id;
+        let question = match question(&text, item.named.as_deref(), self.all_local) {
+            Ok(question) => question,
+            Err(refused) => return self.failed(&id, refused.code()),
+        };
+        let hash = question.text_hash();
         // Under one id may stand several versions of a report: id and text together are one task.
-        if let Ok(question) = &question
-            && !self.done.take(&id, &question.text_hash())
-        {
+        if !self.done.take(&id, &hash) {
             return Ok(());
         }
-        if let Ok(question) = &question
-            && self.done.repeat(&question.text_hash(), &id)?
-        {
-            self.tally.labelled += 1;
-            self.tally.remembered += 1;
-            self.bar.inc(1);
+        if self.done.repeat(&hash, &id)? {
+            self.labelled(true);
             return Ok(());
         }
         let (teacher, votes) = (Arc::clone(self.teacher), self.votes);
         tasks.spawn(async move {
-            let given = match &question {
-                Ok(question) => Some(teacher.ask(question, votes).await),
-                Err(_) => None,
-            };
-            Asked { id, question, given }
+            let given = teacher.ask(&question, votes).await;
+            Asked { id, question, hash, given }
         });
         Ok(())
     }
 
     fn write(&mut self, asked: Asked) -> Result<(), Stop> {
-        let problem = match (asked.question, asked.given) {
-            (Ok(question), Some(Ok((given, remembered)))) => {
-                let line = line::labelled(&asked.id, &question, &given);
-                self.done.write(&asked.id, question.text_hash(), &line)?;
-                self.tally.labelled += 1;
-                self.tally.remembered += u64::from(remembered);
-                None
+        match asked.given {
+            Ok((given, remembered)) => {
+                let line = line::labelled(&asked.id, &asked.question, &given);
+                self.done.write(&asked.id, asked.hash, &line)?;
+                self.labelled(remembered);
+                Ok(())
             }
-            (Err(refused), _) => Some(refused.code()),
-            (Ok(_), Some(Err(AskError::Invalid(problem)))) => Some(problem.code()),
-            (Ok(_), Some(Err(error))) => Some(error.code()),
-            (Ok(_), None) => None,
-        };
-        if let Some(problem) = problem {
-            self.done.failed(&asked.id, problem)?;
-            self.tally.failed += 1;
+            Err(AskError::Invalid(problem)) => self.failed(&asked.id, problem.code()),
+            Err(error) => self.failed(&asked.id, error.code()),
         }
+    }
+
+    fn labelled(&mut self, remembered: bool) {
+        self.tally.labelled += 1;
+        self.tally.remembered += u64::from(remembered);
+        self.step();
+    }
+
+    fn failed(&mut self, id: &str, problem: &str) -> Result<(), Stop> {
+        self.done.failed(id, problem)?;
+        self.tally.failed += 1;
+        self.step();
+        Ok(())
+    }
+
+    fn step(&self) {
         self.bar.inc(1);
         self.bar.set_message(format!("cost {:.4}", self.teacher.spent_today().cost));
-        Ok(())
     }
 }

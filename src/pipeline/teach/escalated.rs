@@ -64,8 +64,7 @@ impl Escalated {
 
     /// Every reason is the audit: the student was sure.
     pub(super) fn is_audit(&self) -> bool {
-        let cells = self.escalation.cells.iter().flat_map(|cell| &cell.reasons);
-        cells.chain(&self.escalation.report_reasons).all(|reason| reason.reason == "audit")
+        self.escalation.reasons().all(|reason| reason.reason == "audit")
     }
 }
 
