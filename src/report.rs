@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 
 mod identifier;
 mod observation;
+mod procedure;
 mod warning;
 
 pub use identifier::{KnownIdentifier, KnownKind};
 pub use observation::{
     FindingStatus, Labels, NO_FINDING, OBSERVATIONS, Observation, STATUSES, no_finding,
 };
+pub use procedure::{Coding, Procedure};
 pub use warning::Warning;
 
 /// Protected health information: report text or an identifier.
@@ -146,26 +148,6 @@ pub struct ReportVersion {
     pub rank: i32,
     /// When the message was made (MSH-7, FHIR `meta.lastUpdated`), same unit; 0 when not given.
     pub message_at_ms: i64,
-}
-
-/// A code with its text and coding system, as the sender wrote them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Coding {
-    /// `71046`, `36643-5`.
-    pub code: String,
-    /// `XR CHEST 2 VIEWS`.
-    pub text: String,
-    /// HL7 table 0396 name or FHIR URI: `LN`, `C4`, `http://loinc.org`.
-    pub system: String,
-}
-
-/// What was done: every coding and text that says so.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Procedure {
-    /// OBR-4 (both triplets), OBR-44, FHIR `code.coding`.
-    pub codings: Vec<Coding>,
-    /// Diagnostic service section (OBR-24, table 0074) or FHIR category code: `RAD`, `RX`, `CT`.
-    pub service_section: Option<String>,
 }
 
 /// Kind of a section of a report.

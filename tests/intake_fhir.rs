@@ -124,3 +124,17 @@ fn arrays_and_lines_of_resources_are_read_one_by_one() {
     );
     assert_eq!(outcomes(format!("{one} trailing").as_bytes()), ["dead_letter(syntax)"]);
 }
+
+#[test]
+fn codings_without_end_are_cut_and_told() {
+    let codings: Vec<String> =
+        (0..100).map(|code| format!(r#"{{"system":"urn:s","code":"{code}"}}"#)).collect();
+    let coded = diagnostic_report(&format!(
+        r#""status":"final","identifier":[{{"value":"F1"}}],"code":{{"text":"XR CHEST","coding":[{}]}}"#,
+        codings.join(",")
+    ))
+    .replace(r#""code":{"text":"XR CHEST 2 VIEWS"},"#, "");
+    let read = report(coded.as_bytes());
+    assert!(read.warnings.contains(&Warning::CodingsCut), "{:?}", read.warnings);
+    assert!(read.procedure.codings.len() < 100);
+}

@@ -7,7 +7,7 @@ use super::phrases::Phrases;
 use super::sections::Split;
 
 /// Words that are looked at: enough to tell.
-const ENOUGH: usize = 200;
+const ENOUGH: usize = 120;
 
 /// Whether a word is foreign (`true`) or English.
 static WORDS: LazyLock<Phrases<bool>> = LazyLock::new(|| {

@@ -39,7 +39,7 @@ pub(super) fn read<'r>(
         return outcomes.reject(RejectionClass::WrongType, format!("{path}.{field}"));
     }
     let is_report = resource.is("DiagnosticReport");
-    let procedure = procedure(resource, composition);
+    let (procedure, whole) = procedure(resource, composition);
     if is_laboratory(resource)
         || (resource.is("Observation") && !is_narrative(resource))
         || (!is_report && !resource.is("Observation") && !is_imaging_document(resource))
@@ -50,6 +50,9 @@ pub(super) fn read<'r>(
         return outcomes.skip(Skip::Test);
     }
     let mut warnings = context.warnings.clone();
+    if !whole {
+        note(&mut warnings, Warning::CodingsCut);
+    }
     let drafted = |document: &Resource| document.is_labelled(AI_ASSERTED);
     if drafted(resource) || composition.is_some_and(drafted) {
         note(&mut warnings, Warning::AiDrafted);
@@ -181,11 +184,13 @@ fn is_laboratory(resource: &Resource) -> bool {
     resource.category.items().iter().any(|category| category.codes().any(status::is_laboratory))
 }
 
-fn procedure(resource: &Resource, composition: Option<&Resource>) -> Procedure {
+/// What was done, and whether all of its codings had room.
+fn procedure(resource: &Resource, composition: Option<&Resource>) -> (Procedure, bool) {
     let mut procedure = Procedure::default();
+    let mut whole = true;
     let mut add = |concept: &CodeableConcept| {
         for coding in concept.coding.items() {
-            procedure.codings.push(Coding {
+            whole &= procedure.add(Coding {
                 code: coding.code.text().to_owned(),
                 text: coding.display.text().to_owned(),
                 system: coding.system.text().to_owned(),
@@ -193,7 +198,7 @@ fn procedure(resource: &Resource, composition: Option<&Resource>) -> Procedure {
         }
         let text = concept.text.text();
         if !text.is_empty() && !procedure.codings.iter().any(|coding| coding.text == text) {
-            procedure.codings.push(Coding { text: text.to_owned(), ..Coding::default() });
+            whole &= procedure.add(Coding { text: text.to_owned(), ..Coding::default() });
         }
     };
     if let Some(code) = resource.code.as_ref() {
@@ -206,7 +211,7 @@ fn procedure(resource: &Resource, composition: Option<&Resource>) -> Procedure {
     }
     for title in [Some(resource), composition].into_iter().flatten().map(|r| r.title.text()) {
         if !title.is_empty() {
-            procedure.codings.push(Coding { text: title.to_owned(), ..Coding::default() });
+            whole &= procedure.add(Coding { text: title.to_owned(), ..Coding::default() });
         }
     }
     let codes = || resource.category.items().iter().flat_map(|category| category.codes());
@@ -217,7 +222,7 @@ fn procedure(resource: &Resource, composition: Option<&Resource>) -> Procedure {
             let radiology = |code: &str| matches!(code, "LP29684-5" | "394914008" | "imaging");
             codes().any(radiology).then(|| "RAD".to_owned())
         });
-    procedure
+    (procedure, whole)
 }
 
 fn sender(resource: &Resource, context: &Context<'_>) -> String {

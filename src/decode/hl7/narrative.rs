@@ -1,12 +1,15 @@
 //! The text of one order: OBX values, their repetitions and notes, in physical order.
 
+mod value;
+
 use std::borrow::Cow;
 
+use self::value::{Kind, STATUS, document, is_uid, kind_of, repair_shift, value_text};
 use super::fields::{Fields, is_blank, trimmed};
 use super::group::Group;
 use super::identifier::{Named, SectionCache};
 use super::{Header, Refused, Warnings};
-use crate::decode::attachment::{self, Document, Pdfs};
+use crate::decode::attachment::{Document, Pdfs};
 use crate::decode::status::{self, Status};
 use crate::decode::{Piece, RejectionClass, TextSegments, has_too_many_lines, markup, note};
 use crate::extract::is_placeholder;
@@ -64,43 +67,6 @@ impl Narrative {
             piece.ignored.get_or_insert(why);
         }
     }
-}
-
-/// What a value type holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Text,
-    /// Missing or not a value type of the standard; read as text.
-    Unknown,
-    Coded,
-    Document,
-    Pointer,
-    Measurement,
-    Other,
-}
-
-fn kind_of(value_type: &str) -> Kind {
-    // What nearly all are.
-    if matches!(value_type, "TX" | "FT" | "ST") {
-        return Kind::Text;
-    }
-    const KINDS: [(Kind, &[&str]); 6] = [
-        (Kind::Text, &["TX", "FT", "ST", "CF"]),
-        (Kind::Coded, &["CE", "CWE", "CNE"]),
-        (Kind::Document, &["ED"]),
-        (Kind::Pointer, &["RP"]),
-        (Kind::Measurement, &["NM", "SN", "NA", "MA", "MO", "CP"]),
-        (
-            Kind::Other,
-            &[
-                "DT", "TM", "TS", "DTM", "DR", "TN", "XTN", "AD", "XAD", "PN", "XPN", "XCN", "XON",
-                "CX", "CK", "CN", "EI", "HD", "ID", "IS", "SI", "EIP", "PL",
-            ],
-        ),
-    ];
-    let is = |name: &&str| name.eq_ignore_ascii_case(value_type);
-    let found = KINDS.iter().find(|(_, names)| names.iter().any(is));
-    found.map_or(Kind::Unknown, |(kind, _)| *kind)
 }
 
 /// A line of the report, borrowed from the message where nothing in it had to be decoded.
@@ -179,9 +145,6 @@ pub(super) fn read(header: &Header<'_>, group: &Group<'_>) -> Result<Narrative, 
     finish(group, lines, &documents, narrative, &header.pdfs)
 }
 
-/// The field of an observation's status.
-const STATUS: usize = 11;
-
 /// An observation that is text.
 struct Said<'a, 'm> {
     /// Its fields where they belong.
@@ -213,20 +176,6 @@ fn text_lines<'m>(
     let piece = narrative.piece(|| obx.place(5), named, &text);
     lines.push(Line { section: named.section, text, status, from_note: false, piece });
     notes_of(notes, named, lines, narrative);
-}
-
-/// OBX-5 of a text type: raw up to the next field separator, because `^`, `&` and `~` in it are
-/// often not escaped.
-fn value_text<'m>(obx: &Fields<'m>, narrative: &mut Narrative) -> Cow<'m, str> {
-    let raw = obx.raw(5);
-    if trimmed(raw) == "\"\"" {
-        return Cow::Borrowed("");
-    }
-    let (text, unknown) = obx.text(raw);
-    if unknown {
-        note(&mut narrative.warnings, Warning::UnknownEscape);
-    }
-    text
 }
 
 fn coded_line<'m>(
@@ -418,60 +367,4 @@ fn blocks(lines: &[Line<'_>]) -> Vec<TextBlock> {
 
 fn is_blank_or_placeholder(text: &str) -> bool {
     is_blank(text) || is_placeholder(text)
-}
-
-/// DICOM identifiers are sent as strings beside the text.
-fn is_uid(text: &str) -> bool {
-    if text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) {
-        return false; // what most lines begin with
-    }
-    let text = text.trim_start();
-    if !text.as_bytes().first().is_some_and(|first| first.is_ascii_digit() || *first == b'.') {
-        return false;
-    }
-    let text = text.trim_end();
-    text.len() >= 12
-        && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-        && text.bytes().filter(|b| *b == b'.').count() >= 4
-}
-
-/// An encapsulated document: application ^ type ^ subtype ^ encoding ^ data. Senders leave the first
-/// four empty, so what the data is decides.
-fn document(obx: &Fields<'_>, pdfs: &Pdfs) -> Document {
-    let raw = obx.raw(5);
-    let mut parts = raw.splitn(5, obx.component_separator());
-    let mut next = || parts.next().unwrap_or_default().trim();
-    let (application, _kind, subtype, encoding) = (next(), next(), next(), next());
-    let data = next();
-    let (data, encoding) = if data.is_empty() { (application, "") } else { (data, encoding) };
-    let (data, _) = obx.text(data);
-    if encoding.eq_ignore_ascii_case("hex") {
-        return attachment::from_hex(&data, subtype, pdfs);
-    }
-    if encoding.eq_ignore_ascii_case("a") {
-        return attachment::from_text(data.into_owned());
-    }
-    attachment::from_base64(&data, subtype, pdfs)
-}
-
-/// An unescaped field separator in the text shifts every later field. Field 11 is no status: when a
-/// later field is, the surplus goes back into the text; when the text has clearly spilled and
-/// there is no status to find it by, the report cannot be trusted.
-fn repair_shift<'m>(obx: &Fields<'m>) -> Result<Option<Fields<'m>>, Refused> {
-    let is_status = |field: usize| status::of_observation(obx.raw(field)).is_some();
-    if obx.last() <= 5 {
-        return Ok(None);
-    }
-    // Fields 6 to 10 of a text line are short codes, and mostly empty.
-    let spilled = (6..=10).any(|field| obx.raw(field).split_whitespace().nth(1).is_some());
-    let found = (STATUS + 1..=obx.last().min(STATUS + 200)).find(|field| is_status(*field));
-    match found {
-        Some(at) if (6..=5 + at - STATUS).any(|field| !obx.raw(field).trim().is_empty()) => {
-            Ok(Some(obx.with_glued(5, 5 + at - STATUS)))
-        }
-        _ if spilled && !obx.raw(STATUS).trim().is_empty() => {
-            Err((RejectionClass::FieldShift, obx.place(5)))
-        }
-        _ => Ok(None),
-    }
 }

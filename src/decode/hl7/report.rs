@@ -1,8 +1,11 @@
 //! Order groups and documents → reports: status, intent, version, procedure.
 
+mod order_status;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use self::order_status::{order_status, refine, strongest};
 use super::group::{Body, Group};
 use super::identity::{self, Identity};
 use super::narrative::{self, Narrative};
@@ -152,24 +155,6 @@ fn draft(
     }))
 }
 
-/// OBR-25, as the source profile or the standard reads it; where it is missing, a cancellation in
-/// ORC-1 or ORC-5 (table 0119, 0038). Also where it was read.
-fn order_status(header: &Header<'_>, group: &Group<'_>) -> (Option<Status>, &'static str) {
-    if let Some(obr) = &group.obr {
-        let code = obr.value(25, 1);
-        if let Some(local) = header.profile.and_then(|profile| profile.order_status(&code)) {
-            return (Some(local), "OBR-25, read by the profile");
-        }
-        if let Some(standard) = status::of_order(&code) {
-            return (Some(standard), "OBR-25");
-        }
-    }
-    let cancelled = group.orc.as_ref().is_some_and(|orc| {
-        matches!(&*orc.value(5, 1), "CA" | "DC") || matches!(&*orc.value(1, 1), "CA" | "OC" | "CR")
-    });
-    if cancelled { (Some(Status::Withdrawn), "ORC-1 or ORC-5") } else { (None, "OBX-11") }
-}
-
 /// OBR-22 or TXA-8: when the result last changed.
 fn version_time(
     header: &Header<'_>,
@@ -198,7 +183,7 @@ fn procedure(group: &Group<'_>) -> Procedure {
                 continue;
             }
             let [code, text, system] = [code, text, system].map(Cow::into_owned);
-            push_coding(&mut procedure, Coding { code, text, system });
+            procedure.add(Coding { code, text, system });
         }
     }
     let section = obr.value(24, 1);
@@ -206,22 +191,6 @@ fn procedure(group: &Group<'_>) -> Procedure {
         procedure.service_section = Some(section.to_ascii_uppercase());
     }
     procedure
-}
-
-/// Most codings of one report: linked orders have a few each, and each is compared with all others.
-const MOST_CODINGS: usize = 64;
-
-/// `false` when there is no room for it.
-fn push_coding(procedure: &mut Procedure, coding: Coding) -> bool {
-    let empty = coding.code.is_empty() && coding.text.is_empty();
-    if empty || procedure.codings.contains(&coding) {
-        return true;
-    }
-    let room = procedure.codings.len() < MOST_CODINGS;
-    if room {
-        procedure.codings.push(coding);
-    }
-    room
 }
 
 /// TXA-2 and TXA-25 name the document where no OBR does.
@@ -260,7 +229,7 @@ impl Draft {
 
     fn absorb_procedure(&mut self, other: Procedure) {
         for coding in other.codings {
-            if !push_coding(&mut self.procedure, coding) {
+            if !self.procedure.add(coding) {
                 note(&mut self.narrative.warnings, Warning::CodingsCut);
             }
         }
@@ -388,30 +357,5 @@ impl Draft {
             test_message: header.test_message,
             warnings,
         }
-    }
-}
-
-/// The order's status, made more exact by its lines: a final order whose lines are corrections is
-/// corrected.
-fn refine(order: Status, lines: &[Status]) -> ReportStatus {
-    let given = order.report().unwrap_or(ReportStatus::Final);
-    let changed = [Status::Corrected, Status::Appended, Status::Amended]
-        .into_iter()
-        .find(|status| lines.contains(status))
-        .and_then(Status::report);
-    match given {
-        ReportStatus::Final | ReportStatus::Partial => changed.unwrap_or(given),
-        _ => given,
-    }
-}
-
-/// The status that the lines give together.
-fn strongest(lines: &[Status]) -> Option<ReportStatus> {
-    let preliminary = lines.contains(&Status::Preliminary);
-    let strongest =
-        lines.iter().filter_map(|status| status.report()).max_by_key(|status| status.rank());
-    match strongest {
-        Some(ReportStatus::Final) if preliminary => Some(ReportStatus::Preliminary),
-        other => other,
     }
 }
