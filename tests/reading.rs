@@ -7,8 +7,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use apache_avro::Schema;
+use apache_avro::types::Value;
+use apache_avro::writer::datum::GenericDatumWriter;
 use support::kafka::KafkaBroker;
 use support::processes::RadstreamCommand;
+use support::records::NewRecord;
 use support::registry::SchemaRegistry;
 use support::stage::{Stage, expected};
 
@@ -100,4 +104,78 @@ while size := sys.stdin.buffer.read(4):
     ));
     assert_eq!(decoded.lines().count(), events);
     assert!(decoded.lines().all(|key| key.contains('|')), "report keys");
+}
+
+/// Registers a schema as any producer's serialiser does; gives its id.
+fn register(url: &str, subject: &str, schema: &str) -> u32 {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let body = serde_json::json!({ "schema": schema }).to_string();
+    let answer: serde_json::Value = runtime.block_on(async {
+        let request = reqwest::Client::new()
+            .post(format!("{url}/subjects/{subject}/versions"))
+            .header("content-type", "application/vnd.schemaregistry.v1+json")
+            .body(body);
+        let text = request.send().await.expect("an answer").text().await.expect("a body");
+        serde_json::from_str(&text).expect("JSON")
+    });
+    answer["id"].as_u64().and_then(|id| id.try_into().ok()).unwrap_or_else(|| panic!("{answer}"))
+}
+
+#[test]
+fn reports_inside_registered_avro_are_read_by_the_schema_of_their_id() {
+    let registry = SchemaRegistry::shared();
+    let broker = KafkaBroker::shared();
+    let stage = Stage::create(broker, "avro-input");
+    // Two versions of a sender's envelope: the report stands in another place of the bytes.
+    let envelopes = [
+        r#"{"type":"record","name":"Envelope","fields":[{"name":"hl7","type":"string"}]}"#,
+        r#"{"type":"record","name":"Envelope","fields":[{"name":"received","type":"long","default":0},
+            {"name":"hl7","type":["null","string"],"default":null}]}"#,
+    ];
+    let framed = |number: usize, hl7: &str| {
+        let schema = Schema::parse_str(envelopes[number]).expect("a schema");
+        let text = Value::String(hl7.to_owned());
+        let value = match number {
+            0 => Value::Record(vec![("hl7".into(), text)]),
+            _ => Value::Record(vec![
+                ("received".into(), Value::Long(1_700_000_000_000)),
+                ("hl7".into(), Value::Union(1, Box::new(text))),
+            ]),
+        };
+        let id = register(registry.url(), "avro-input-value", envelopes[number]);
+        let mut payload = [&[0][..], &id.to_be_bytes()].concat();
+        let writer = GenericDatumWriter::builder(&schema).build().expect("a writer");
+        writer.write_value(&mut payload, value).expect("it fits the schema");
+        payload
+    };
+    let message = |accession: &str| {
+        format!(
+            "MSH|^~\\&|RIS|HOSP|||20260102||ORU^R01|1|P|2.5\rPID|1||1\r\
+             OBR|1||{accession}^RIS|71046^XR CHEST^C4|||||||||||||||||||||F\r\
+             OBX|1|TX|&IMP||No pneumothorax.||||||F\r"
+        )
+    };
+    let mut records: Vec<NewRecord> = ["A1", "A2"]
+        .into_iter()
+        .enumerate()
+        .map(|(number, accession)| NewRecord::new(accession, framed(number, &message(accession))))
+        .collect();
+    // No schema has this id.
+    records.push(NewRecord::new("A3", [&[0, 0x7f, 0xff, 0xff, 0xff][..], b"\x02x"].concat()));
+    let unknown = records[2].value.clone();
+    broker.produce(&stage.topic("in"), records);
+    let more = format!(
+        "[schema_registry]\nurl = \"{}\"\n[intake]\navro_field = \"hl7\"\n[student]\nlabeler = \"rules\"\n",
+        registry.url()
+    );
+    let config = stage.config("only", &more);
+    let ran = RadstreamCommand::new(&["run", "--until-end"]).config(&config).run(PATIENCE);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let findings = broker.read_committed_all(&stage.topic("findings"));
+    let mut keys: Vec<_> = findings.iter().filter_map(|message| message.key_text()).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["RIS|A1", "RIS|A2"]);
+    let dead = broker.read_committed_all(&stage.topic("dead"));
+    let values: Vec<_> = dead.into_iter().map(|message| message.value).collect();
+    assert_eq!(values, [unknown], "as it came");
 }

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use radstream::demo::teacher::{Failures, Fault, TeacherOptions, TeacherServer};
 use radstream::publish::{
-    Contract, DistillationSample, Escalation, FindingsEvent, Provenance, SampleKind, decode,
+    Contract, DistillationSample, Escalation, FindingsEvent, Provenance, SampleKind,
+    WITHDRAWN_TYPE, decode,
 };
+use radstream::report::ReportStatus;
 use support::escalations::{Case, now_ms};
 use support::kafka::KafkaBroker;
 use support::processes::{Finished, Radstream, RadstreamCommand};
@@ -265,6 +267,40 @@ fn an_older_version_a_spent_budget_and_old_age_have_their_own_ends() {
     teach.escalate(&[Case::of_series(3)]);
     teach.until_end("daily_tokens = 10");
     assert_eq!(teach.assert_each_ended_once().get("budget_exhausted"), Some(&1));
+}
+
+#[test]
+fn what_became_of_a_report_since_is_known_to_the_second_opinion() {
+    let teach = Teach::create("teach-marks", 1, TeacherOptions::default());
+    let (corrected, retracted) = (Case::of_series(1), Case::of_series(2));
+    // Before the escalations: a sender that repeats old messages.
+    let records = [
+        corrected.marker(ReportStatus::Corrected, 1_000),
+        retracted.marker(ReportStatus::Retracted, 1_000),
+        corrected.record(),
+        retracted.record(),
+    ];
+    teach.broker.produce(&teach.topic("escalations"), records);
+    teach.until_end("");
+    let outcomes: Vec<_> =
+        teach.revisions().into_iter().map(|r| r.teacher_outcome.unwrap().to_string()).collect();
+    assert_eq!(outcomes, ["superseded", "superseded"]);
+    assert_eq!(teach.server.counts().requests, 0, "nobody was asked");
+    let strikes = teach.broker.read_committed_all(&teach.topic("distillation"));
+    assert_eq!(strikes.len(), 1, "for the retraction alone");
+
+    // Behind the escalation, as it is in a feed: asked about or not by then, no sample outlives it.
+    let late = Case::of_series(3);
+    let records = [late.record(), late.marker(ReportStatus::Retracted, 1_000)];
+    teach.broker.produce(&teach.topic("escalations"), records);
+    teach.until_end("");
+    assert_eq!(teach.revisions().len(), 3);
+    let of_late = |message: &Message| message.key_text() == Some("RIS|A3");
+    let samples = teach.broker.read_committed_all(&teach.topic("distillation"));
+    let last = samples.into_iter().rfind(of_late).expect("a null value");
+    assert_eq!(last.value, None);
+    assert_eq!(last.header("ce_type"), Some(WITHDRAWN_TYPE));
+    assert_eq!(teach.broker.read_committed_all(&teach.topic("dead")), []);
 }
 
 #[test]

@@ -386,5 +386,6 @@ fn publish_settings(settings: &Settings, framing: Framing) -> PublishSettings {
         max_message_bytes: publish.max_message_bytes,
         framing,
         withdraw_samples: !settings.topics.distillation.is_empty(),
+        mark_escalations: settings.routing.escalate,
     }
 }

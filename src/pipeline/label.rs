@@ -234,6 +234,10 @@ impl Labeling {
                 Err(error) => return Err(error),
             }
         }
+        let marker = match &escalation {
+            None => self.publisher.escalation_marker(&source, &task.report, now),
+            Some(_) => None,
+        };
         let findings = self.publisher.findings(labelled, now)?;
         let outcome = Outcome {
             labels: Some(decision.labels),
@@ -243,7 +247,8 @@ impl Labeling {
             profile: labelled.report.profile.clone(),
             ..Outcome::plain("labelled")
         };
-        Ok(Part { outcome, outgoing: std::iter::once(findings).chain(escalation).collect() })
+        let outgoing = std::iter::once(findings).chain(escalation).chain(marker).collect();
+        Ok(Part { outcome, outgoing })
     }
 }
 

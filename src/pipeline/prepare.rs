@@ -182,6 +182,7 @@ impl Preparer {
                 let mut outgoing = vec![event];
                 if report.intent == Intent::Retract {
                     outgoing.extend(self.publisher.withdrawal(&source, report, unix_ms()));
+                    outgoing.extend(self.publisher.escalation_marker(&source, report, unix_ms()));
                 }
                 let (warnings, profile) = (report.warnings.clone(), report.profile.clone());
                 Part { outcome: Outcome { warnings, profile, ..Outcome::plain(name) }, outgoing }
@@ -209,7 +210,9 @@ mod tests {
     use super::*;
     use crate::broker::{Ticket, TopicPartition};
     use crate::pipeline::engine::Engine;
-    use crate::publish::{PublishSettings, Topic, VERSION_HEADER, WITHDRAWN_TYPE};
+    use crate::publish::{
+        EscalationMarker, Mark, PublishSettings, Topic, VERSION_HEADER, WITHDRAWN_TYPE,
+    };
 
     fn preparer() -> Preparer {
         let publisher = Arc::new(Publisher::new(PublishSettings::default()));
@@ -280,6 +283,24 @@ mod tests {
         }
         let promoted = outgoing(&mut collecting, message("F", "||||||U"));
         assert_eq!(promoted.len(), 1, "a promotion withdraws nothing");
+    }
+
+    #[test]
+    fn a_retraction_is_told_to_stage_teach_where_anything_is_escalated() {
+        let message = "MSH|^~\\&|RIS|HOSP|||20260102||ORU^R01|1|P|2.5\rPID|1||1\r\
+             OBR|1||A1^RIS|71046^XR CHEST^C4||||||||||||||||||20260103||RAD|X\r\
+             OBX|1|TX|&GDT||Pneumothorax.||||||F\r";
+        let mut escalating = preparer();
+        let settings = PublishSettings { mark_escalations: true, ..PublishSettings::default() };
+        escalating.publisher = Arc::new(Publisher::new(settings));
+        let Prepared::Finished(finished) = escalating.prepare(record(message.as_bytes())) else {
+            panic!("nothing to label");
+        };
+        let [_, marker] = &finished.outgoing[..] else { panic!("an event and a marker") };
+        assert_eq!((marker.topic, &marker.payload), (Topic::Escalations, &None));
+        let read = EscalationMarker::read(&marker.headers).unwrap();
+        assert_eq!(read.mark, Mark::Retracted);
+        assert_eq!((read.version.changed_at, read.version.rank), (1_767_398_400_000, 5));
     }
 
     #[test]

@@ -8,14 +8,13 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Contract, Source};
-use crate::report::ReportVersion;
+use super::Contract;
 
 /// Name of the header that names the schema of the value.
 pub const SCHEMA_HEADER: &str = "radstream.schema";
 
-/// Name of the header of a withdrawal that says which version of the report was retracted:
-/// `changed_at/rank/message_at` of [`ReportVersion`].
+/// Name of the header of a marker that says which version of the report it is about:
+/// `changed_at/rank/message_at` of [`PublishedVersion`](super::PublishedVersion).
 pub const VERSION_HEADER: &str = "radstream.report.version";
 
 /// Name of the header that says how often an escalation was put off, from 1.
@@ -23,9 +22,6 @@ pub const RETRY_ATTEMPT_HEADER: &str = "radstream.retry.attempt";
 
 /// Name of the header that says when it may be tried again: milliseconds since 1970-01-01 UTC.
 pub const RETRY_NOT_BEFORE_HEADER: &str = "radstream.retry.not_before";
-
-/// `ce_type` of a withdrawal: a null value on the distillation topic.
-pub const WITHDRAWN_TYPE: &str = "org.radstream.distillation.withdrawn.v1";
 
 /// Longest `tracestate` that is passed on: what the W3C recommendation asks for at least.
 const MAX_TRACESTATE: usize = 512;
@@ -60,28 +56,6 @@ impl EventHeaders<'_> {
     }
 }
 
-/// Headers of a withdrawal. It has no value, so neither content type nor schema.
-pub(super) fn of_withdrawal(
-    source: &Source<'_>,
-    id: &Uuid,
-    origin: &str,
-    version: &ReportVersion,
-    now_ms: i64,
-) -> Headers {
-    let ReportVersion { changed_at_ms, rank, message_at_ms } = version;
-    let mut headers = Vec::with_capacity(8);
-    push(&mut headers, "ce_specversion", "1.0");
-    push(&mut headers, "ce_id", &id.to_string());
-    push(&mut headers, "ce_source", origin);
-    push(&mut headers, "ce_type", WITHDRAWN_TYPE);
-    if let Some(time) = rfc3339(now_ms) {
-        push(&mut headers, "ce_time", &time);
-    }
-    push(&mut headers, VERSION_HEADER, &format!("{changed_at_ms}/{rank}/{message_at_ms}"));
-    pass_trace_context(source.headers, &mut headers);
-    headers
-}
-
 pub(super) fn push(headers: &mut Headers, name: &str, value: &str) {
     headers.push((name.to_owned(), value.as_bytes().to_vec()));
 }
@@ -97,7 +71,7 @@ pub(super) fn find<'a>(headers: &'a [(String, Vec<u8>)], name: &str) -> Option<&
 }
 
 /// Passes `traceparent` on if it is valid, and `tracestate` with it.
-fn pass_trace_context(input: &[(String, Vec<u8>)], headers: &mut Headers) {
+pub(super) fn pass_trace_context(input: &[(String, Vec<u8>)], headers: &mut Headers) {
     let Some(parent) = find(input, "traceparent").filter(|value| is_traceparent(value)) else {
         return;
     };

@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{ModelIdentity, TeacherIdentity};
+use super::{ModelIdentity, PublishedVersion, TeacherIdentity};
 use crate::report::{
     LabelledSection, Procedure, Report, ReportKey, ReportStatus, ReportText, ReportVersion,
 };
@@ -97,6 +97,17 @@ pub(super) fn textless_event_id(
     name.push(status.name().as_bytes());
     name.push(&version.changed_at_ms.to_be_bytes());
     name.push(&version.message_at_ms.to_be_bytes());
+    Uuid::new_v5(&EVENTS, &name.0)
+}
+
+/// Id of a marker: which report, which version, and what is said of it.
+pub(super) fn marker_id(key: &[u8], version: &PublishedVersion, event_type: &str) -> Uuid {
+    let mut name = Parts::default();
+    name.push(key);
+    name.push(event_type.as_bytes());
+    name.push(&version.rank.to_be_bytes());
+    name.push(&version.changed_at.to_be_bytes());
+    name.push(&version.message_at.to_be_bytes());
     Uuid::new_v5(&EVENTS, &name.0)
 }
 

@@ -16,6 +16,7 @@ mod dead_letter;
 mod event;
 mod headers;
 mod identity;
+mod marker;
 pub mod registry;
 mod render;
 mod revision;
@@ -29,11 +30,10 @@ pub use event::{
     PublishedSection, PublishedSource, PublishedStatus, PublishedVersion, SecondOpinion,
     TeacherIdentity,
 };
-pub use headers::{
-    RETRY_ATTEMPT_HEADER, RETRY_NOT_BEFORE_HEADER, SCHEMA_HEADER, VERSION_HEADER, WITHDRAWN_TYPE,
-};
+pub use headers::{RETRY_ATTEMPT_HEADER, RETRY_NOT_BEFORE_HEADER, SCHEMA_HEADER, VERSION_HEADER};
 pub use identity::{Identity, content_hash, event_id};
 pub(crate) use identity::{hex, sections_hash};
+pub use marker::{EscalationMarker, Mark, WITHDRAWN_TYPE, read_version};
 pub use render::Labelled;
 pub use revision::{Opinion, Revised, TeacherOutcome};
 pub use sample::{Deidentification, DistillationSample, LabelSource, SampleKind, SampleLabel};
@@ -172,6 +172,8 @@ pub struct PublishSettings {
     pub framing: Framing,
     /// Whether a retracted report is struck from the distillation topic.
     pub withdraw_samples: bool,
+    /// Whether stage teach is told of reports that were retracted or changed.
+    pub mark_escalations: bool,
 }
 
 impl Default for PublishSettings {
@@ -186,6 +188,7 @@ impl Default for PublishSettings {
             max_message_bytes: 1_048_576,
             framing: Framing::SingleObject,
             withdraw_samples: false,
+            mark_escalations: false,
         }
     }
 }
@@ -245,31 +248,6 @@ impl Publisher {
     ) -> Result<Outgoing, EncodeError> {
         let event = render::textless(source, report, EventKind::Retracted, now_ms);
         self.event(source, report, &event)
-    }
-
-    /// Strikes a retracted report from the training data: a record without value under its key on the
-    /// distillation topic, so that compaction removes its samples and a store that follows the topic
-    /// deletes its copies. `None` when no distillation topic is configured.
-    ///
-    /// Whether there ever was a sample is not known here; a marker for none does no harm. The version
-    /// in its header tells a store which samples it is about: those of this version and older ones.
-    pub fn withdrawal(
-        &self,
-        source: &Source<'_>,
-        report: &Report,
-        now_ms: i64,
-    ) -> Option<Outgoing> {
-        let id =
-            identity::textless_event_id(&report.key, report.status, &report.version, "withdrawn");
-        let origin = &self.samples_origin;
-        self.settings.withdraw_samples.then(|| Outgoing {
-            topic: Topic::Distillation,
-            partition: None,
-            key: Some(report.key.expose().as_bytes().to_vec()),
-            payload: None,
-            headers: headers::of_withdrawal(source, &id, origin, &report.version, now_ms),
-            timestamp_ms: None,
-        })
     }
 
     /// An escalation that waits: its record as it came, to be read again from `not_before_ms` on.

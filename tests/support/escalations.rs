@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use radstream::publish::{Identity, Labelled, ModelIdentity, PublishSettings, Publisher, Source};
+use radstream::publish::{
+    Identity, Labelled, ModelIdentity, Outgoing, PublishSettings, Publisher, Source,
+};
 use radstream::report::{
     Coding, Intent, KnownIdentifier, KnownKind, LabelledSection, OBSERVATIONS, Phi, Procedure,
     Report, ReportKey, ReportStatus, ReportText, ReportVersion, SectionKind,
@@ -60,29 +62,7 @@ impl Case {
 
     /// The record that stage label publishes, every cell doubted.
     pub fn record(&self) -> NewRecord {
-        let report = Report {
-            key: ReportKey::new("RIS", &self.number),
-            accession_number: Phi::from(self.number.as_str()),
-            intent: Intent::Label,
-            status: ReportStatus::Final,
-            version: ReportVersion {
-                changed_at_ms: self.changed_at_ms,
-                rank: ReportStatus::Final.rank(),
-                message_at_ms: self.changed_at_ms,
-            },
-            procedure: Procedure {
-                codings: vec![Coding { code: "71046".into(), ..Coding::default() }],
-                service_section: Some("RAD".into()),
-            },
-            blocks: vec![],
-            message_type: "ORU^R01".into(),
-            sending_application: "RIS".into(),
-            sending_facility: "GENERAL".into(),
-            charset: "UTF-8",
-            profile: None,
-            test_message: false,
-            warnings: vec![],
-        };
+        let report = self.report(ReportStatus::Final);
         let section =
             LabelledSection { kind: SectionKind::Impression, text: Phi::from(self.text.as_str()) };
         let text = ReportText { sections: vec![section], present: vec![SectionKind::Impression] };
@@ -104,14 +84,7 @@ impl Case {
             .map(|name| KnownIdentifier::new(KnownKind::PatientName, name))
             .into_iter()
             .collect();
-        let source = Source {
-            topic: "in",
-            partition: 0,
-            offset: 1,
-            timestamp_ms: Some(self.changed_at_ms),
-            part: 0,
-            headers: &[],
-        };
+        let source = self.source();
         let labelled = Labelled {
             source: &source,
             report: &report,
@@ -124,12 +97,64 @@ impl Case {
         };
         let publisher = Publisher::new(PublishSettings::default());
         let outgoing = publisher.escalation(labelled, self.escalated_at_ms).expect("it fits");
-        NewRecord {
-            partition: None,
-            key: outgoing.key,
-            value: outgoing.payload,
-            headers: outgoing.headers,
+        new_record(outgoing)
+    }
+
+    fn report(&self, status: ReportStatus) -> Report {
+        Report {
+            key: ReportKey::new("RIS", &self.number),
+            accession_number: Phi::from(self.number.as_str()),
+            intent: Intent::Label,
+            status,
+            version: ReportVersion {
+                changed_at_ms: self.changed_at_ms,
+                rank: status.rank(),
+                message_at_ms: self.changed_at_ms,
+            },
+            procedure: Procedure {
+                codings: vec![Coding { code: "71046".into(), ..Coding::default() }],
+                service_section: Some("RAD".into()),
+            },
+            blocks: vec![],
+            message_type: "ORU^R01".into(),
+            sending_application: "RIS".into(),
+            sending_facility: "GENERAL".into(),
+            charset: "UTF-8",
+            profile: None,
+            test_message: false,
+            warnings: vec![],
         }
+    }
+
+    /// What stage label publishes behind it when the report comes again, so long after, with a status
+    /// that needs no second opinion.
+    pub fn marker(&self, status: ReportStatus, after_ms: i64) -> NewRecord {
+        let later = Self { changed_at_ms: self.changed_at_ms + after_ms, ..self.clone() };
+        let settings = PublishSettings { mark_escalations: true, ..PublishSettings::default() };
+        let source = later.source();
+        let marker =
+            Publisher::new(settings).escalation_marker(&source, &later.report(status), now_ms());
+        new_record(marker.expect("a status that changes the text"))
+    }
+
+    const fn source(&self) -> Source<'static> {
+        Source {
+            topic: "in",
+            partition: 0,
+            offset: 1,
+            timestamp_ms: Some(self.changed_at_ms),
+            part: 0,
+            headers: &[],
+        }
+    }
+}
+
+fn new_record(outgoing: Outgoing) -> NewRecord {
+    NewRecord {
+        partition: None,
+        key: outgoing.key,
+        value: outgoing.payload,
+        headers: outgoing.headers,
     }
 }
 

@@ -67,7 +67,12 @@ listen = \"127.0.0.1:0\"
 
     /// Writes messages `0..count` of the feed with this seed, each with its number as a header.
     pub fn feed(&self, seed: u64, count: u64) {
-        let records = (0..count).map(|number| {
+        self.feed_numbers(seed, 0..count);
+    }
+
+    /// Writes those messages of the feed, as fast as their numbers come.
+    pub fn feed_numbers(&self, seed: u64, numbers: impl Iterator<Item = u64>) {
+        let records = numbers.map(|number| {
             let message = message(seed, number);
             NewRecord {
                 key: message.key,

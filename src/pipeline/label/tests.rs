@@ -4,7 +4,9 @@ use super::*;
 use crate::broker::{Record, Ticket, TopicPartition};
 use crate::decode::DecodeOptions;
 use crate::extract::ExtractPolicy;
-use crate::publish::{Contract, Escalation, FindingsEvent, PublishSettings, Topic, decode};
+use crate::publish::{
+    Contract, Escalation, EscalationMarker, FindingsEvent, Mark, PublishSettings, Topic, decode,
+};
 use crate::report::OBSERVATIONS;
 use crate::student::rules::RuleLabeler;
 
@@ -177,4 +179,28 @@ fn an_escalated_report_carries_whom_its_own_message_names() {
         })
         .collect();
     assert_eq!(patients, [["OKONKWO^MARIA"], ["OSEI^GRACE"]].map(Vec::from));
+}
+
+#[test]
+fn a_correction_that_is_not_escalated_tells_stage_teach_that_older_versions_are_old() {
+    let mut labeling = labeling(0);
+    let settings = PublishSettings { mark_escalations: true, ..PublishSettings::default() };
+    labeling.publisher = Arc::new(Publisher::new(settings));
+    let corrected = message("A1", "Right pneumothorax.").replace("|RAD|F", "|RAD|C");
+    assert_ne!(corrected, message("A1", "Right pneumothorax."));
+    let mut marks = |feed: &str, thresholds: f32| {
+        labeling.policy = RoutePolicy {
+            escalate: true,
+            thresholds: [thresholds; OBSERVATIONS],
+            ..labeling.policy
+        };
+        let feed = [feed.to_owned()];
+        let done = run_batch(&labeling, &mut Counting::new(0), tasks(&labeling, &feed));
+        let sent = done[0].outgoing.iter().filter(|sent| sent.topic == Topic::Escalations);
+        sent.map(|sent| EscalationMarker::read(&sent.headers).map(|read| read.mark)).collect()
+    };
+    let first: Vec<Option<Mark>> = marks(&message("A1", "Right pneumothorax."), 0.0);
+    assert_eq!(first, [], "a first version replaces nothing");
+    assert_eq!(marks(&corrected, 0.0), [Some(Mark::Replaced)]);
+    assert_eq!(marks(&corrected, 2.0), [None], "the escalation itself says so");
 }

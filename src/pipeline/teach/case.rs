@@ -9,7 +9,8 @@ use futures_util::FutureExt as _;
 use crate::broker::Record;
 use crate::deidentify::{Deidentified, Deidentifier, Refused};
 use crate::publish::{
-    EncodeError, Opinion, Outgoing, PublishedEvidence, Revised, TeacherIdentity, TeacherOutcome,
+    EncodeError, EscalationMarker, Mark, Opinion, Outgoing, PublishedEvidence, Revised,
+    TeacherIdentity, TeacherOutcome,
 };
 use crate::report::OBSERVATIONS;
 use crate::teacher::ask::{AskError, Given};
@@ -29,18 +30,31 @@ use super::escalated::Escalated;
 pub(super) struct Case {
     teaching: Arc<Teaching>,
     flight: Flight,
-    read: Result<Box<Escalated>, &'static str>,
+    read: Result<Read, &'static str>,
+}
+
+/// What a record of the escalations topic is.
+enum Read {
+    Escalated(Box<Escalated>),
+    /// Something became of a report; nothing is asked.
+    Marker(EscalationMarker),
 }
 
 impl Case {
     /// Reads a record and notes which version of a report it is.
     pub(super) fn open(teaching: Arc<Teaching>, record: Record) -> Self {
-        let read = std::panic::catch_unwind(AssertUnwindSafe(|| Escalated::read(&record)))
-            .unwrap_or(Err("panic"));
-        if let Ok(escalated) = &read {
-            let escalation = &escalated.escalation;
-            let key = escalation.report_key.as_bytes();
-            teaching.versions.note(key, escalation.report_version);
+        let read =
+            std::panic::catch_unwind(AssertUnwindSafe(|| read(&record))).unwrap_or(Err("panic"));
+        match &read {
+            Ok(Read::Escalated(escalated)) => {
+                let escalation = &escalated.escalation;
+                let key = escalation.report_key.as_bytes();
+                teaching.versions.note(key, escalation.report_version);
+            }
+            Ok(Read::Marker(marker)) => {
+                teaching.versions.note(record.key.as_deref().unwrap_or_default(), marker.version);
+            }
+            Err(_) => {}
         }
         let cost = Budget::cost(&record);
         Self { teaching, flight: Flight::new(record, cost, 1), read }
@@ -54,12 +68,31 @@ impl Case {
         };
         let part = match &self.read {
             Err(class) => letter(class),
-            Ok(escalated) => AssertUnwindSafe(self.part(escalated))
+            Ok(Read::Marker(marker)) => self.marked(marker),
+            Ok(Read::Escalated(escalated)) => AssertUnwindSafe(self.part(escalated))
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|_| letter("panic")),
         };
         self.flight.complete(0, part)
+    }
+
+    /// A sample that was published before the retraction was known is struck by a null value behind it.
+    fn marked(&self, marker: &EscalationMarker) -> Part {
+        let Record { key, headers, .. } = &self.flight.record;
+        match (marker.mark, key) {
+            (Mark::Retracted, Some(key)) if self.teaching.samples => {
+                let publisher = &self.teaching.publisher;
+                let strike = publisher.withdrawal_again(headers, key, &marker.version, unix_ms());
+                Part { outcome: Outcome::plain("retracted"), outgoing: vec![strike] }
+            }
+            (Mark::Retracted, _) => {
+                Part { outcome: Outcome::plain("retracted"), outgoing: Vec::new() }
+            }
+            (Mark::Replaced, _) => {
+                Part { outcome: Outcome::plain("replaced"), outgoing: Vec::new() }
+            }
+        }
     }
 
     async fn part(&self, escalated: &Escalated) -> Part {
@@ -115,7 +148,12 @@ impl Case {
                 return End::Without(TeacherOutcome::TeacherFailed, Some("deidentification"));
             }
         };
-        match tokio::time::timeout(left, teaching.teacher.ask(&question, 1)).await {
+        let asked = tokio::time::timeout(left, teaching.teacher.ask(&question, 1)).await;
+        // It may have come while the teacher was thinking.
+        if teaching.versions.is_superseded(key, version) {
+            return End::Without(TeacherOutcome::Superseded, None);
+        }
+        match asked {
             Ok(Ok((given, _))) => {
                 let merged = merge(&escalated.student, &given.answer, &teaching.review);
                 End::Answered(Box::new(Answered { given, merged, question, text }))
@@ -221,6 +259,14 @@ impl Case {
             metrics::counter!(names::REVIEWS_TOTAL, "reason" => reason.name()).increment(1);
         }
         Ok(outgoing)
+    }
+}
+
+/// Reads a record of the escalations or retry topic.
+fn read(record: &Record) -> Result<Read, &'static str> {
+    match (&record.payload, EscalationMarker::read(&record.headers)) {
+        (None, Some(marker)) => Ok(Read::Marker(marker)),
+        _ => Escalated::read(record).map(Read::Escalated),
     }
 }
 
