@@ -142,7 +142,7 @@ fn reports_inside_registered_avro_are_read_by_the_schema_of_their_id() {
                 ("hl7".into(), Value::Union(1, Box::new(text))),
             ]),
         };
-        let id = register(registry.url(), "avro-input-value", envelopes[number]);
+        let id = register(&registry.url(), "avro-input-value", envelopes[number]);
         let mut payload = [&[0][..], &id.to_be_bytes()].concat();
         let writer = GenericDatumWriter::builder(&schema).build().expect("a writer");
         writer.write_value(&mut payload, value).expect("it fits the schema");

@@ -154,7 +154,7 @@ class RunConfig:
     """Students trained; the one with the best mean kappa on the validation part ships."""
     max_tokens: int = 512
     start: str = ""
-    """Work folder of an earlier `make` whose tokenizer and student this run goes on from; empty: a new student."""
+    """Model folder, or work folder of an earlier `make`, whose student this run goes on from; empty: a new student."""
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)

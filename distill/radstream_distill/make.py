@@ -28,6 +28,7 @@ from radstream_distill.config import EncoderConfig, RunConfig
 from radstream_distill.corpus import Example, Split
 from radstream_distill.evaluate import Floats
 from radstream_distill.evidence import evidence_accuracy
+from radstream_distill.exported import load_exported
 from radstream_distill.model import Student
 from radstream_distill.phrases import Phrases
 from radstream_distill.pretrain import pretrain
@@ -119,12 +120,23 @@ def starting_encoder(
     return encoder, weights
 
 
+def starting_student(folder: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
+    """A whole student to go on from: of a work folder, or read back out of a model folder."""
+    saved = folder / _STUDENT
+    if saved.exists():
+        state = torch.load(saved, weights_only=False)
+        return EncoderConfig(**state["encoder"]), state["weights"]
+    if (folder / "manifest.json").exists():
+        return load_exported(folder)
+    raise FileNotFoundError(f"start = {folder}: neither a work folder with {_STUDENT} nor a model folder")
+
+
 def train_all(config: RunConfig, data: Data, tokenizer: Tokenizer, work: Path) -> tuple[Trained, list[Trained]]:
     """The student that ships, and every one that was trained, one per seed."""
     classes = balance(data.split.train, config.train)
+    start: dict[str, Tensor] | None
     if config.start:
-        saved = torch.load(config.path(config.start) / _STUDENT, weights_only=False)
-        encoder, start = EncoderConfig(**saved["encoder"]), saved["weights"]
+        encoder, start = starting_student(config.path(config.start))
     else:
         encoder, start = starting_encoder(config, data, tokenizer, work)
     teacher = Mean(train_members(config, tokenizer, work)) if config.ensemble.members else None

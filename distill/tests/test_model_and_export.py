@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 import random
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from radstream_distill.batches import pad
 from radstream_distill.config import EncoderConfig, TokenizerConfig
 from radstream_distill.corpus import Example
 from radstream_distill.evidence import evidence_accuracy
+from radstream_distill.exported import load_exported
 from radstream_distill.model import Encoder, Student, distance_buckets, relative_shift
 from radstream_distill.runtime import Session
 from radstream_distill.schema import EMPTY_ROW, row_from_labels
@@ -236,3 +239,43 @@ def test_weights_beyond_half_precision_are_refused(student: Student, tmp_path: P
     huge.CopyFrom(onnx.numpy_helper.from_array(np.full((4, 4), 1e6, dtype=np.float32), "words"))
     with pytest.raises(ValueError, match="words does not fit"):
         half.to_half(model)
+
+
+def described(folder: Path, student: Student, max_tokens: int) -> None:
+    """The part of a manifest that says how the student was shaped."""
+    encoder = dataclasses.asdict(student.config) | {"start_from": False}
+    manifest = {"max_tokens": max_tokens, "training": {"encoder": encoder}}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def test_an_exported_student_is_read_back(student: Student, tmp_path: Path) -> None:
+    export.export(student, tmp_path / "model.onnx", 128)
+    described(tmp_path, student, 128)
+    config, weights = load_exported(tmp_path)
+    assert config == dataclasses.replace(student.config, start_from="")
+    again = Student(config)
+    again.load_state_dict(weights)
+    ids = torch.randint(5, config.vocab_size, (4, 97), generator=torch.Generator().manual_seed(2))
+    mask = (torch.arange(97) < torch.tensor([97, 50, 3, 80])[:, None]).long()
+    with torch.no_grad():
+        ours, theirs = again.eval()(ids, mask)[0], student(ids, mask)[0]
+    assert float((ours - theirs).abs().max()) < 1e-3
+    # Position vectors of its own, not those of a student by chance.
+    with torch.no_grad():
+        again.encoder.positions.weight.normal_()
+        assert float((again(ids, mask)[0] - theirs).abs().max()) > 1e-2
+
+
+def test_a_network_that_is_no_fp32_export_is_refused(student: Student, tmp_path: Path) -> None:
+    export.export(student, tmp_path / "model.onnx", 128)
+    described(tmp_path, student, 128)
+    model = onnx.load(str(tmp_path / "model.onnx"))
+    [words] = [one for one in model.graph.initializer if one.name == "words"]
+    words.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(words).astype(np.float16), "words"))
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    with pytest.raises(ValueError, match="not fp32"):
+        load_exported(tmp_path)
+    words.name = "others"
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    with pytest.raises(ValueError, match="no export of this package"):
+        load_exported(tmp_path)
