@@ -22,7 +22,7 @@ from torch import Tensor
 from radstream_distill.config import EncoderConfig
 from radstream_distill.model import distance_buckets
 
-Array = npt.NDArray[np.floating[Any]]
+Array = npt.NDArray[np.float64]
 
 CLOSE = 1e-3
 """Largest error of a position vector that may come of reading it back."""
@@ -102,9 +102,9 @@ def _vectors(constants: dict[str, npt.NDArray[Any]], config: EncoderConfig, max_
         raise ValueError(f"the position tables do not fit the projections: off by {error:.1e}")
     vectors: Array = np.zeros((2 * config.position_buckets, config.hidden))
     for bucket in range(len(vectors)):
-        columns = by_distance[:, index == bucket]
-        if columns.size:
-            vectors[bucket] = columns.mean(1)
+        met = by_distance[:, index == bucket]
+        if met.size:
+            vectors[bucket] = met.mean(1)
     return vectors
 
 
