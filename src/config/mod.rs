@@ -17,6 +17,7 @@ pub mod kafka;
 mod load;
 mod problem;
 pub mod profiles;
+mod promotion;
 pub mod properties;
 mod secret;
 mod security;
@@ -30,6 +31,7 @@ pub use connection::{
 };
 pub use load::{load, process_environment};
 pub use problem::{Problem, Problems};
+pub use promotion::{Promotion, PromotionRequire, PromotionTask};
 pub use secret::Secret;
 pub use settings::{
     DeadLetterHeaders, Delivery, Device, Guarantee, Http, Intake, Labeler, Log, LogFormat, Memory,
