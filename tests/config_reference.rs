@@ -90,7 +90,7 @@ fn render(path: &str, kind: &str, values: &Value, sources: &[String], out: &mut 
 }
 
 fn expected_file() -> String {
-    let sources = ["settings", "connection", "teacher", "promotion"]
+    let sources = ["settings", "connection", "teacher", "promotion", "redistill"]
         .map(|name| read(&format!("src/config/{name}.rs")));
     let defaults = serde_json::to_value(Settings::default()).unwrap();
     let mut out = format!("{HEAD}\n");
@@ -145,7 +145,7 @@ fn every_key_of_the_code_stands_in_the_file_and_the_other_way_round() {
 
 #[test]
 fn every_key_says_its_default() {
-    let sources = ["settings", "connection", "teacher", "promotion"]
+    let sources = ["settings", "connection", "teacher", "promotion", "redistill"]
         .map(|name| read(&format!("src/config/{name}.rs")));
     let mut seen = 0;
     for kind in [
@@ -160,6 +160,7 @@ fn every_key_says_its_default() {
         "Routing",
         "Teacher",
         "Promotion",
+        "Redistill",
         "Publish",
         "SchemaRegistry",
         "Http",

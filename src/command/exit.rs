@@ -8,6 +8,8 @@ pub const OK: u8 = 0;
 pub const REFUSED: u8 = 10;
 /// The gate has too few reports or cells to say. An answer, too.
 pub const INSUFFICIENT: u8 = 11;
+/// `redistill` has too few new samples to do anything. No failure.
+pub const NOTHING_NEW: u8 = 12;
 /// The command line is wrong (`EX_USAGE`).
 pub const USAGE: u8 = 64;
 /// Input is not as it should be: records that cannot be read, with `label --strict`; messages that a

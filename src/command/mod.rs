@@ -22,6 +22,7 @@ pub mod explain;
 pub mod label;
 pub mod promote;
 pub mod pseudo_label;
+pub mod redistill;
 pub mod rollback;
 pub mod run;
 pub mod teacher;
@@ -45,6 +46,7 @@ Examples:
   radstream teacher try --config radstream.toml report.txt
   radstream pseudo-label --config radstream.toml reports.jsonl --out labelled.jsonl
   radstream promote --config radstream.toml models/candidate
+  radstream redistill --config radstream.toml      a new student from the teacher's answers
   radstream explain message.hl7                    how is this message read, and why?
   radstream test-profile profiles/hospital         is a source profile right?
   radstream topics create --config radstream.toml
@@ -52,7 +54,8 @@ Examples:
   radstream run --config radstream.toml --stage teach
 
 Exit codes:
-  10 refused by the gate     11 insufficient evidence for it (promote)
+  10 refused by the gate     11 insufficient evidence for it (promote, redistill)
+  12 nothing new (redistill)
   0 all is well        64 usage           65 input not as it should be (--strict, test-profile)
   66 input missing     69 unavailable     70 internal, or fenced by another process
   74 input/output      75 temporary, start again    77 not authorised    78 configuration"
@@ -78,6 +81,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Put a new student in service, if the gate lets it through.
     Promote(promote::PromoteArgs),
+    /// Make a new student from what the teacher said, and promote it if it is better.
+    Redistill(redistill::RedistillArgs),
     /// Put the student before back in service.
     Rollback(rollback::RollbackArgs),
     /// Have a teacher label a file of reports, to train a student on.
@@ -167,6 +172,10 @@ pub fn main() -> ExitCode {
         Command::Promote(args) => {
             let environment = config::process_environment();
             promote::run(&args, environment, &mut stdout, &mut stderr)
+        }
+        Command::Redistill(args) => {
+            let environment = config::process_environment();
+            redistill::run(&args, environment, &mut stdout, &mut stderr)
         }
         Command::Rollback(args) => {
             let environment = config::process_environment();

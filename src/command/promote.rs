@@ -332,6 +332,7 @@ fn limits(settings: &Settings) -> Limits {
         floor_fall: gate.floor_fall,
         max_ece: gate.max_ece,
         ece_margin: gate.ece_margin,
+        log_loss_margin: gate.log_loss_margin,
         min_speed_ratio: gate.min_speed_ratio,
         max_bytes: gate.max_model_mib.saturating_mul(1 << 20),
         max_lost_sentences: gate.max_lost_sentences,

@@ -19,6 +19,7 @@ mod problem;
 pub mod profiles;
 mod promotion;
 pub mod properties;
+mod redistill;
 mod secret;
 mod security;
 mod settings;
@@ -32,6 +33,7 @@ pub use connection::{
 pub use load::{load, process_environment};
 pub use problem::{Problem, Problems};
 pub use promotion::{Promotion, PromotionRequire, PromotionTask};
+pub use redistill::Redistill;
 pub use secret::Secret;
 pub use settings::{
     DeadLetterHeaders, Delivery, Device, Guarantee, Http, Intake, Labeler, Log, LogFormat, Memory,

@@ -37,7 +37,7 @@ pub struct Promotion {
     pub margin_positive: f64,
     /// Macro F1 of uncertain cells that may be lost. 0 to 1. Default 0.06: they are few.
     pub margin_uncertainty: f64,
-    /// Macro F1 of negated cells that may be lost. 0 to 1. Default 0.02.
+    /// Macro F1 of negated cells that may be lost. 0 to 1. Default 0.03.
     pub margin_negation: f64,
     /// Macro F1 of mentioned cells that may be lost. 0 to 1. Default 0.02.
     pub margin_mention: f64,
@@ -49,6 +49,9 @@ pub struct Promotion {
     pub max_ece: f64,
     /// How much the expected calibration error may rise. 0 to 1. Default 0.01.
     pub ece_margin: f64,
+    /// How much the log loss of the four statuses may rise, nats a cell. 0 to 10. Default 0.02. It finds
+    /// the overconfident, whom the calibration error of a good student hardly shows.
+    pub log_loss_margin: f64,
     /// Lowest speed, as a share of the champion's. 0 to 1. Default 0.8.
     pub min_speed_ratio: f64,
     /// Largest model folder. MiB, 1 to 100000. Default 40.
@@ -71,12 +74,13 @@ impl Default for Promotion {
             min_support: 5,
             margin_positive: 0.03,
             margin_uncertainty: 0.06,
-            margin_negation: 0.02,
+            margin_negation: 0.03,
             margin_mention: 0.02,
             floor_cells: 20,
             floor_fall: 0.1,
             max_ece: 0.03,
             ece_margin: 0.01,
+            log_loss_margin: 0.02,
             min_speed_ratio: 0.8,
             max_model_mib: 40,
             max_lost_sentences: 2,

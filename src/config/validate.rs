@@ -198,6 +198,14 @@ fn promotion(s: &Settings, found: &mut Vec<Finding>) {
         let remedy = "name the folder of the model store";
         found.push(Finding::new("promotion.store", "it is empty", remedy));
     }
+    if s.redistill.work.as_os_str().is_empty() {
+        let remedy = "name the folder in which the job works";
+        found.push(Finding::new("redistill.work", "it is empty", remedy));
+    }
+    if s.redistill.train.first().is_none_or(|program| program.trim().is_empty()) {
+        let remedy = "name the program that trains, and its arguments, as a list of words";
+        found.push(Finding::new("redistill.train", "it is empty", remedy));
+    }
     if gate.require == PromotionRequire::Better && gate.primary.is_empty() {
         let what = "nothing is named that could be better";
         let remedy = "name \"positive\" or another task, or set promotion.require = \"not_worse\"";

@@ -77,6 +77,8 @@ pub struct GoldSet {
     pub observations: Vec<ObservationF1>,
     /// Expected calibration error.
     pub ece: Paired,
+    /// Log loss of the reference's status, nats a cell.
+    pub log_loss: Paired,
 }
 
 impl GoldSet {
@@ -119,6 +121,7 @@ impl GoldSet {
                 })
                 .collect(),
             ece: Paired::of(Figure::Ece, verdict),
+            log_loss: Paired::of(Figure::LogLoss4, verdict),
         }
     }
 }

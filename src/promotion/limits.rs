@@ -33,6 +33,8 @@ pub struct Limits {
     pub max_ece: f64,
     /// How much it may rise.
     pub ece_margin: f64,
+    /// How much the log loss may rise, nats a cell.
+    pub log_loss_margin: f64,
     /// Lowest speed, as a share of the champion's.
     pub min_speed_ratio: f64,
     /// Largest folder, in bytes.

@@ -357,6 +357,7 @@ mod tests {
             floor_fall: 0.1,
             max_ece: 0.03,
             ece_margin: 0.01,
+            log_loss_margin: 0.02,
             min_speed_ratio: 0.8,
             max_bytes: 1,
             max_lost_sentences: 0,

@@ -18,7 +18,9 @@ pub(super) fn guards(gold: &[GoldSet], limits: &Limits) -> Vec<Guard> {
 fn guards_of_set(set: &GoldSet, limits: &Limits) -> Vec<Guard> {
     let mut guards = vec![reports(set, limits)];
     guards.extend(set.macros.iter().map(|figure| macro_f1(figure, limits)));
-    guards.extend(ece(set.ece, limits));
+    guards.push(ece(set.ece, limits));
+    guards.push(rise("calibration.ece", set.ece, limits.ece_margin));
+    guards.push(rise("calibration.nll_4", set.log_loss, limits.log_loss_margin));
     let floored = set.observations.iter().filter(|figure| figure.cells >= limits.floor_cells);
     guards.extend(floored.map(|figure| floor(figure, limits)));
     for guard in &mut guards {
@@ -83,35 +85,35 @@ fn macro_f1(figure: &MacroF1, limits: &Limits) -> Guard {
     Guard { limit_difference: Some(-margin), ..compared(&name, figure.paired, limit, outcome) }
 }
 
-fn ece(paired: Paired, limits: &Limits) -> [Guard; 2] {
-    // Less is better: what is gained is the champion's minus the challenger's.
+/// A figure of which less is better may rise by the margin.
+fn rise(figure: &str, paired: Paired, margin: f64) -> Guard {
+    // What is gained is the champion's minus the challenger's.
     let gain = paired
         .difference
         .and_then(|difference| difference.interval)
         .map(|interval| Interval { low: -interval.high, high: -interval.low });
-    let margin = limits.ece_margin;
-    let rise = not_worse(gain, margin);
+    let limit = format!("difference at most +{margin:.3}");
+    Guard {
+        limit_difference: Some(margin),
+        ..compared(figure, paired, limit, not_worse(gain, margin))
+    }
+}
+
+fn ece(paired: Paired, limits: &Limits) -> Guard {
     // A champion that is above the limit itself may be replaced by one that is less so.
     let most = paired.champion.map_or(limits.max_ece, |champion| champion.max(limits.max_ece));
-    let height = match paired.challenger {
-        Some(found) if found <= most => Outcome::Holds,
-        Some(_) => Outcome::Fails,
-        None => Outcome::Unknown,
+    let (outcome, found) = match paired.challenger {
+        Some(found) if found <= most => (Outcome::Holds, format!("{found:.4}")),
+        Some(found) => (Outcome::Fails, format!("{found:.4}")),
+        None => (Outcome::Unknown, "not known".to_owned()),
     };
     let limit = format!("at most {most:.3}");
-    let mut absolute = compared("calibration.ece", paired, limit, height);
-    absolute.interval = None;
-    absolute.difference = None;
-    absolute.why = format!(
-        "{}; limit: at most {most:.3}",
-        paired.challenger.map_or_else(|| "not known".to_owned(), |found| format!("{found:.4}"))
-    );
-    let limit = format!("difference at most +{margin:.3}");
-    let relative = Guard {
-        limit_difference: Some(margin),
-        ..compared("calibration.ece", paired, limit, rise)
-    };
-    [absolute, relative]
+    let why = format!("{found}; limit: {limit}");
+    Guard {
+        champion: paired.champion,
+        challenger: paired.challenger,
+        ..Guard::plain("calibration.ece", limit, outcome, why)
+    }
 }
 
 fn floor(figure: &ObservationF1, limits: &Limits) -> Guard {

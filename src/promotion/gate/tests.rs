@@ -17,6 +17,7 @@ fn limits() -> Limits {
         floor_fall: 0.1,
         max_ece: 0.03,
         ece_margin: 0.01,
+        log_loss_margin: 0.02,
         min_speed_ratio: 0.8,
         max_bytes: 40 << 20,
         max_lost_sentences: 2,
@@ -71,6 +72,7 @@ fn better() -> Evidence {
             })
             .collect(),
         ece: paired(0.010, 0.001, -0.002, 0.004),
+        log_loss: paired(0.08, 0.001, -0.005, 0.007),
     };
     Evidence {
         champion: Some(contender("old")),
@@ -136,6 +138,8 @@ fn each_guard_refuses_alone() {
     });
     refused_for("calibration.ece", |e| e.gold[0].ece = paired(0.029, 0.003, 0.001, 0.005));
     refused_for("calibration.ece", |e| e.gold[0].ece = paired(0.005, 0.014, 0.011, 0.017));
+    // Sure of everything: of few mistakes, the calibration error hardly takes notice.
+    refused_for("calibration.nll_4", |e| e.gold[0].log_loss = paired(0.08, 0.09, 0.06, 0.12));
     refused_for("speed", |e| e.speed = Speed::of(&[(1.0, 2.0)], 100, "processor time"));
     refused_for("size", |e| e.challenger.bytes = 41 << 20);
     refused_for("self_test", |e| e.self_test_failures = vec!["wrong".to_owned()]);
@@ -169,6 +173,7 @@ fn what_cannot_be_told_is_not_passed() {
     undecided_for("reports", |e| e.gold[0].reports = 99);
     undecided_for("speed", |e| e.speed = None);
     undecided_for("self_test.champion", |e| e.lost_sentences = None);
+    undecided_for("calibration.nll_4", |e| e.gold[0].log_loss = Paired::default());
     undecided_for("calibration.ece", |e| e.gold[0].ece = paired(0.01, 0.005, -0.004, 0.012));
     undecided_for("label.fracture.positive", |e| {
         let figures = &mut e.gold[0].observations;
