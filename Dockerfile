@@ -37,6 +37,7 @@ WORKDIR /opt/radstream
 COPY --from=onnxruntime /out/lib lib
 COPY --from=build /out/radstream radstream
 COPY models/default models/default
+COPY models/gold models/gold
 COPY config/radstream.toml config/radstream.toml
 COPY schemas schemas
 COPY LICENSE LICENSE

@@ -185,16 +185,8 @@ def test_the_environment_of_the_image_names_settings_that_exist():
         ), key
 
 
-@pytest.mark.parametrize(
-    ("name", "memory", "process"),
-    [("radstream", "1Gi", 300), ("radstream-teach", "512Mi", 200)],
-)
-def test_kubernetes_gives_more_time_and_memory_than_radstream_takes(
-    name, memory, process
-):
-    file = DEPLOY / f"kubernetes/{name}.yaml"
-    documents = {doc["kind"]: doc for doc in yaml.safe_load_all(file.read_text())}
-    config = tomllib.loads(documents["ConfigMap"]["data"]["radstream.toml"])
+def check_settings(config):
+    """Every key of a configuration is one that radstream knows."""
     known = settings()
     for section, table in config.items():
         for key, value in table.items():
@@ -205,6 +197,19 @@ def test_kubernetes_gives_more_time_and_memory_than_radstream_takes(
                 )
             else:
                 assert (section, key) in known, (section, key)
+
+
+@pytest.mark.parametrize(
+    ("name", "memory", "process"),
+    [("radstream", "1Gi", 300), ("radstream-teach", "512Mi", 200)],
+)
+def test_kubernetes_gives_more_time_and_memory_than_radstream_takes(
+    name, memory, process
+):
+    file = DEPLOY / f"kubernetes/{name}.yaml"
+    documents = {doc["kind"]: doc for doc in yaml.safe_load_all(file.read_text())}
+    config = tomllib.loads(documents["ConfigMap"]["data"]["radstream.toml"])
+    check_settings(config)
     pod = documents["StatefulSet"]["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] > config["shutdown"]["grace_s"]
     (container,) = pod["containers"]
@@ -220,6 +225,30 @@ def test_kubernetes_gives_more_time_and_memory_than_radstream_takes(
         for p in ("startup", "liveness", "readiness")
     }
     assert paths == {"/startupz", "/livez", "/readyz"}
+
+
+def test_the_job_that_redistills_names_settings_codes_and_paths_that_exist():
+    file = DEPLOY / "kubernetes/radstream-redistill.yaml"
+    documents = {doc["kind"]: doc for doc in yaml.safe_load_all(file.read_text())}
+    config = tomllib.loads(documents["ConfigMap"]["data"]["radstream.toml"])
+    check_settings(config)
+    assert {"{out}", "{work}"} <= set(config["redistill"]["train"])
+    job = documents["CronJob"]["spec"]
+    assert job["concurrencyPolicy"] == "Forbid"
+    pod = job["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"][0] == "redistill"
+    assert pod["restartPolicy"] == "Never", "a failure policy asks for it"
+    (rule,) = job["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    known = (ROOT / "src/command/exit.rs").read_text()
+    codes = {int(code) for code in re.findall(r"pub const \w+: u8 = (\d+);", known)}
+    assert set(rule["onExitCodes"]["values"]) < codes
+    assert rule["onExitCodes"]["containerName"] == container["name"]
+    mounts = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounts == {volume["name"] for volume in pod["volumes"]}
+    places = [mount["mountPath"] for mount in container["volumeMounts"]]
+    for path in (config["promotion"]["store"], config["redistill"]["work"]):
+        assert any(path.startswith(place + "/") for place in places), path
 
 
 def test_compose_gives_more_time_than_radstream_takes():

@@ -20,6 +20,8 @@
 //!   for training. Pure.
 //! * [`teacher`] — a second opinion from a large language model: prompt, client, checked answer.
 //! * [`evaluate`] — how good are labels: CheXbert's tasks, intervals, calibration, routing.
+//! * [`promotion`] — may a new student take the old one's place: the gate, and the store of models.
+//! * [`redistill`] — the state of the job that makes new students. Pure.
 //! * [`pdf`] — the text of attached PDF documents, taken out by a child process with limits.
 //! * [`config`], [`telemetry`] — settings; logs, metrics, health.
 //! * [`command`], [`demo`] — what the binary offers.
@@ -39,6 +41,8 @@ pub mod pipeline;
 pub mod config;
 pub mod telemetry;
 pub mod evaluate;
+pub mod promotion;
+pub mod redistill;
 pub mod pdf;
 pub mod command;
 pub mod demo;

@@ -90,8 +90,8 @@ fn render(path: &str, kind: &str, values: &Value, sources: &[String], out: &mut 
 }
 
 fn expected_file() -> String {
-    let sources =
-        ["settings", "connection", "teacher"].map(|name| read(&format!("src/config/{name}.rs")));
+    let sources = ["settings", "connection", "teacher", "promotion", "redistill"]
+        .map(|name| read(&format!("src/config/{name}.rs")));
     let defaults = serde_json::to_value(Settings::default()).unwrap();
     let mut out = format!("{HEAD}\n");
     render("", "Settings", &defaults, &sources, &mut out);
@@ -145,8 +145,8 @@ fn every_key_of_the_code_stands_in_the_file_and_the_other_way_round() {
 
 #[test]
 fn every_key_says_its_default() {
-    let sources =
-        ["settings", "connection", "teacher"].map(|name| read(&format!("src/config/{name}.rs")));
+    let sources = ["settings", "connection", "teacher", "promotion", "redistill"]
+        .map(|name| read(&format!("src/config/{name}.rs")));
     let mut seen = 0;
     for kind in [
         "Kafka",
@@ -159,6 +159,8 @@ fn every_key_says_its_default() {
         "Student",
         "Routing",
         "Teacher",
+        "Promotion",
+        "Redistill",
         "Publish",
         "SchemaRegistry",
         "Http",

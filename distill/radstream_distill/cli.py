@@ -1,4 +1,4 @@
-"""The command line: `make`, `evaluate`, `verify`, `speed`, `halve`, `sample`."""
+"""The command line: `make`, `evaluate`, `verify`, `speed`, `halve`, `sample`, `gold`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from radstream_distill import config, corpus, evaluate, half, manifest, runtime
+from radstream_distill import config, corpus, evaluate, gold, half, manifest, runtime
 from radstream_distill.make import augmenter, load_data, make
 from radstream_distill.runtime import Session
 from radstream_distill.schema import labels_from_row
@@ -49,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     sampler.add_argument("--config", type=Path, required=True)
     sampler.add_argument("--count", type=int, default=20)
     sampler.add_argument("--templates", action="store_true", help="one sentence of every template instead")
+    golden = commands.add_parser("gold", help="write the reports that no training sees, for `radstream promote`")
+    golden.add_argument("--config", type=Path, required=True)
+    golden.add_argument("--out", type=Path, required=True)
     return parser
 
 
@@ -96,6 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif options.command == "halve":
         texts = [example.text for example in corpus.load_reports(options.reports)]
         out.write(json.dumps(half.halve(options.model, options.out, texts)) + "\n")
+    elif options.command == "gold":
+        out.write(f"{gold.write(config.load(options.config), options.out)} reports\n")
     else:
         loaded = config.load(options.config)
         data = load_data(loaded)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from radstream_distill import config, corpus
+from radstream_distill import config, corpus, gold
 from radstream_distill.corpus import Example
+from radstream_distill.make import load_data
 from radstream_distill.schema import (
     EMPTY_ROW,
     OBSERVATIONS,
@@ -113,3 +114,17 @@ def test_fingerprint_follows_settings_not_place(tmp_path: Path) -> None:
     assert calibrated.training_fingerprint() == config.load(path).training_fingerprint()
     assert config.load(path, {"train.steps": 7}).training_fingerprint() != config.load(path).training_fingerprint()
     assert config.load(path, {"train.steps": 7}).fingerprint() != config.load(path).fingerprint()
+
+
+def test_the_gold_set_that_ships_can_be_made_again_and_no_training_sees_it(tmp_path: Path) -> None:
+    shipped = ROOT.parent / "models" / "gold" / "held-out.jsonl"
+    for name in ("small", "site"):
+        loaded = config.load(ROOT / "configs" / f"{name}.toml")
+        written = tmp_path / f"{name}.jsonl"
+        count = gold.write(loaded, written)
+        assert written.read_bytes() == shipped.read_bytes()
+        split = load_data(loaded).split
+        learned = {corpus.text_key(example.text) for example in (*split.train, *split.validation)}
+        held = [corpus.text_key(example.text) for example in corpus.load_reports(shipped)]
+        assert len(held) == count > 200
+        assert not learned & set(held)

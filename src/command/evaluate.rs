@@ -3,7 +3,7 @@
 //! Reads files, labels the reference's own texts where asked to, writes table, JSON and plot. What
 //! the numbers mean is [`crate::evaluate`]'s part.
 
-mod source;
+pub(super) mod source;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -146,7 +146,7 @@ pub(super) enum EvaluateFailure {
 }
 
 impl EvaluateFailure {
-    const fn exit_code(&self) -> u8 {
+    pub(super) const fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => exit::USAGE,
             Self::Input { .. } => exit::NO_INPUT,

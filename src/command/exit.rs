@@ -4,6 +4,12 @@ use crate::broker::admin::AdminError;
 
 /// All is well, or was stopped in good order.
 pub const OK: u8 = 0;
+/// A challenger was refused by the gate. Not of `sysexits.h`: it is an answer, not a failure.
+pub const REFUSED: u8 = 10;
+/// The gate has too few reports or cells to say. An answer, too.
+pub const INSUFFICIENT: u8 = 11;
+/// `redistill` has too few new samples to do anything. No failure.
+pub const NOTHING_NEW: u8 = 12;
 /// The command line is wrong (`EX_USAGE`).
 pub const USAGE: u8 = 64;
 /// Input is not as it should be: records that cannot be read, with `label --strict`; messages that a

@@ -20,7 +20,10 @@ pub mod evaluate;
 pub mod exit;
 pub mod explain;
 pub mod label;
+pub mod promote;
 pub mod pseudo_label;
+pub mod redistill;
+pub mod rollback;
 pub mod run;
 pub mod teacher;
 pub mod test_profile;
@@ -42,6 +45,8 @@ Examples:
   radstream check --config radstream.toml          is everything right?
   radstream teacher try --config radstream.toml report.txt
   radstream pseudo-label --config radstream.toml reports.jsonl --out labelled.jsonl
+  radstream promote --config radstream.toml models/candidate
+  radstream redistill --config radstream.toml      a new student from the teacher's answers
   radstream explain message.hl7                    how is this message read, and why?
   radstream test-profile profiles/hospital         is a source profile right?
   radstream topics create --config radstream.toml
@@ -49,6 +54,8 @@ Examples:
   radstream run --config radstream.toml --stage teach
 
 Exit codes:
+  10 refused by the gate     11 insufficient evidence for it (promote, redistill)
+  12 nothing new (redistill)
   0 all is well        64 usage           65 input not as it should be (--strict, test-profile)
   66 input missing     69 unavailable     70 internal, or fenced by another process
   74 input/output      75 temporary, start again    77 not authorised    78 configuration"
@@ -72,6 +79,12 @@ enum Command {
     Check(CheckArgs),
     /// Show how one record is read, and why.
     Explain(explain::ExplainArgs),
+    /// Put a new student in service, if the gate lets it through.
+    Promote(promote::PromoteArgs),
+    /// Make a new student from what the teacher said, and promote it if it is better.
+    Redistill(redistill::RedistillArgs),
+    /// Put the student before back in service.
+    Rollback(rollback::RollbackArgs),
     /// Have a teacher label a file of reports, to train a student on.
     PseudoLabel(pseudo_label::PseudoLabelArgs),
     /// Try the teacher on one report.
@@ -156,6 +169,18 @@ pub fn main() -> ExitCode {
             let environment = config::process_environment();
             pseudo_label::run(&args, environment, &mut io::stdin().lock(), &mut stderr)
         }
+        Command::Promote(args) => {
+            let environment = config::process_environment();
+            promote::run(&args, environment, &mut stdout, &mut stderr)
+        }
+        Command::Redistill(args) => {
+            let environment = config::process_environment();
+            redistill::run(&args, environment, &mut stdout, &mut stderr)
+        }
+        Command::Rollback(args) => {
+            let environment = config::process_environment();
+            rollback::run(&args, environment, &mut stdout, &mut stderr)
+        }
         Command::Teacher(args) => {
             let environment = config::process_environment();
             teacher::run(&args, environment, &mut io::stdin().lock(), &mut stdout, &mut stderr)
@@ -207,19 +232,23 @@ fn labeler(choice: LabelerChoice, model: Option<&Path>) -> Result<Box<dyn Labele
     })
 }
 
-/// The model that ships: in the working directory, or beside the executable's folder.
+/// The model that ships.
 fn default_model() -> PathBuf {
-    let here = PathBuf::from("models/default");
+    shipped(Path::new("models/default"))
+}
+
+/// Something that ships: in the working directory, or beside the executable's folder.
+fn shipped(here: &Path) -> PathBuf {
     if here.exists() {
-        return here;
+        return here.to_owned();
     }
     let beside = std::env::current_exe().ok().and_then(|exe| {
         let folder = exe.parent().and_then(Path::parent)?;
-        [folder.join("models/default"), folder.join("share/radstream/models/default")]
+        [folder.join(here), folder.join("share/radstream").join(here)]
             .into_iter()
             .find(|path| path.exists())
     });
-    beside.unwrap_or(here)
+    beside.unwrap_or_else(|| here.to_owned())
 }
 
 fn onnx_runtime(settings: &Settings) -> Result<String, String> {

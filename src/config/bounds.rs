@@ -13,6 +13,7 @@ pub(super) fn bounds(s: &Settings) -> Vec<Finding> {
     pipeline(s, &mut found);
     publishing(s, &mut found);
     teacher(s, &mut found);
+    promotion(s, &mut found);
     found
 }
 
@@ -77,6 +78,32 @@ fn teacher(s: &Settings, found: &mut Vec<Finding>) {
         within(found, key("concurrency"), provider.concurrency, 1..=1_000);
         within(found, key("prompt_price"), provider.prompt_price, 0.0..=1e9);
         within(found, key("completion_price"), provider.completion_price, 0.0..=1e9);
+    }
+}
+
+fn promotion(s: &Settings, found: &mut Vec<Finding>) {
+    let gate = &s.promotion;
+    let least = s.redistill.min_new_samples;
+    within(found, "redistill.min_new_samples", least, 0..=1_000_000_000);
+    within(found, "promotion.log_loss_margin", gate.log_loss_margin, 0.0..=10.0);
+    within(found, "promotion.keep", gate.keep, 2..=1_000);
+    within(found, "promotion.resamples", gate.resamples, 200..=100_000);
+    within(found, "promotion.min_reports", gate.min_reports, 1..=1_000_000);
+    within(found, "promotion.min_support", gate.min_support, 1..=10_000);
+    within(found, "promotion.floor_cells", gate.floor_cells, 1..=100_000);
+    within(found, "promotion.max_model_mib", gate.max_model_mib, 1..=100_000);
+    within(found, "promotion.max_lost_sentences", gate.max_lost_sentences, 0..=10_000);
+    for (key, share) in [
+        ("promotion.margin_positive", gate.margin_positive),
+        ("promotion.margin_uncertainty", gate.margin_uncertainty),
+        ("promotion.margin_negation", gate.margin_negation),
+        ("promotion.margin_mention", gate.margin_mention),
+        ("promotion.floor_fall", gate.floor_fall),
+        ("promotion.max_ece", gate.max_ece),
+        ("promotion.ece_margin", gate.ece_margin),
+        ("promotion.min_speed_ratio", gate.min_speed_ratio),
+    ] {
+        within(found, key, share, 0.0..=1.0);
     }
 }
 

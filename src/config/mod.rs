@@ -17,7 +17,9 @@ pub mod kafka;
 mod load;
 mod problem;
 pub mod profiles;
+mod promotion;
 pub mod properties;
+mod redistill;
 mod secret;
 mod security;
 mod settings;
@@ -30,6 +32,8 @@ pub use connection::{
 };
 pub use load::{load, process_environment};
 pub use problem::{Problem, Problems};
+pub use promotion::{Promotion, PromotionRequire, PromotionTask};
+pub use redistill::Redistill;
 pub use secret::Secret;
 pub use settings::{
     DeadLetterHeaders, Delivery, Device, Guarantee, Http, Intake, Labeler, Log, LogFormat, Memory,

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::connection::{Kafka, SchemaRegistry, Topics};
+use super::promotion::Promotion;
+use super::redistill::Redistill;
 use super::secret::Secret;
 use super::teacher::Teacher;
 use crate::decode::SourceProfiles;
@@ -32,6 +34,10 @@ pub struct Settings {
     pub routing: Routing,
     /// Who gives second opinions (stage teach, `radstream pseudo-label`), and within what bounds.
     pub teacher: Teacher,
+    /// When a new student may take the place of the one in service (`radstream promote`, `rollback`).
+    pub promotion: Promotion,
+    /// The job that makes a new student from the distillation topic (`radstream redistill`).
+    pub redistill: Redistill,
     /// What is published, and when publishing stops.
     pub publish: Publish,
     /// Confluent-compatible schema registry. Without one, Avro single-object encoding is used.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::promotion::PromotionRequire;
 use super::security::security;
 use super::settings::{Guarantee, Intake, Labeler, Settings};
 use super::teacher::TeacherApi;
@@ -44,6 +45,7 @@ pub(super) fn validate(settings: &Settings) -> Vec<Finding> {
     security(settings, &mut found);
     passed_properties(settings, &mut found);
     teacher(settings, &mut found);
+    promotion(settings, &mut found);
     files(settings, &mut found);
     found
 }
@@ -187,6 +189,27 @@ fn teacher(s: &Settings, found: &mut Vec<Finding>) {
             let remedy = "name the version of Azure's API, such as \"2024-10-21\"";
             wrong("api_version", "Azure wants one", remedy);
         }
+    }
+}
+
+fn promotion(s: &Settings, found: &mut Vec<Finding>) {
+    let gate = &s.promotion;
+    if gate.store.as_os_str().is_empty() {
+        let remedy = "name the folder of the model store";
+        found.push(Finding::new("promotion.store", "it is empty", remedy));
+    }
+    if s.redistill.work.as_os_str().is_empty() {
+        let remedy = "name the folder in which the job works";
+        found.push(Finding::new("redistill.work", "it is empty", remedy));
+    }
+    if s.redistill.train.first().is_none_or(|program| program.trim().is_empty()) {
+        let remedy = "name the program that trains, and its arguments, as a list of words";
+        found.push(Finding::new("redistill.train", "it is empty", remedy));
+    }
+    if gate.require == PromotionRequire::Better && gate.primary.is_empty() {
+        let what = "nothing is named that could be better";
+        let remedy = "name \"positive\" or another task, or set promotion.require = \"not_worse\"";
+        found.push(Finding::new("promotion.primary", what, remedy).against("promotion.require"));
     }
 }
 

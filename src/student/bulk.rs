@@ -48,6 +48,10 @@ impl OnnxLabeler {
     }
 
     fn tokenize(&mut self, texts: &[ReportText]) -> Vec<Encoding> {
+        // One session needs no other thread; then the processor time of the caller's is all there is.
+        if let [only] = self.workers.as_mut_slice() {
+            return texts.iter().map(|text| only.encoder.encode(text)).collect();
+        }
         let share = texts.len().div_ceil(self.workers.len().max(1)).max(1);
         thread::scope(|scope| {
             let parts = texts.chunks(share).zip(&mut self.workers);
@@ -98,12 +102,15 @@ impl Labeler for OnnxLabeler {
             }
         };
         let work = &work;
-        let results: Vec<_> = thread::scope(|scope| {
-            let sessions = self.workers.iter_mut().map(|worker| &mut worker.session);
-            let threads: Vec<_> =
-                sessions.map(|session| scope.spawn(move || work(session))).collect();
-            threads.into_iter().map(|t| t.join().unwrap_or_else(|p| resume_unwind(p))).collect()
-        });
+        let results: Vec<_> = match self.workers.as_mut_slice() {
+            [only] => vec![work(&mut only.session)],
+            several => thread::scope(|scope| {
+                let sessions = several.iter_mut().map(|worker| &mut worker.session);
+                let threads: Vec<_> =
+                    sessions.map(|session| scope.spawn(move || work(session))).collect();
+                threads.into_iter().map(|t| t.join().unwrap_or_else(|p| resume_unwind(p))).collect()
+            }),
+        };
 
         let mut numbered = Vec::with_capacity(texts.len());
         for result in results {

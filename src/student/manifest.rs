@@ -94,10 +94,11 @@ struct ManifestFile {
     self_test: Vec<SelfTestEntry>,
 }
 
+/// What the manifest says of a file.
 #[derive(Deserialize)]
-struct FileEntry {
-    sha256: String,
-    bytes: u64,
+pub(super) struct FileEntry {
+    pub(super) sha256: String,
+    pub(super) bytes: u64,
 }
 
 #[derive(Deserialize)]
@@ -140,13 +141,18 @@ pub(super) fn read_folder(folder: &Path) -> Result<ModelFolder, StudentError> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, StudentError> {
-    std::fs::read(path).map_err(|source| match source.kind() {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, StudentError> {
+    std::fs::read(path).map_err(|source| unreadable(path, source))
+}
+
+/// The error of a file that cannot be opened or read.
+pub(super) fn unreadable(path: &Path, source: io::Error) -> StudentError {
+    match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             StudentError::ModelMissing { path: path.to_path_buf() }
         }
         _ => StudentError::Unreadable { path: path.to_path_buf(), source },
-    })
+    }
 }
 
 fn verify(path: &Path, entry: &FileEntry, bytes: Vec<u8>) -> Result<Vec<u8>, StudentError> {
@@ -164,7 +170,7 @@ fn verify(path: &Path, entry: &FileEntry, bytes: Vec<u8>) -> Result<Vec<u8>, Stu
 }
 
 /// Parses `manifest.json`; all problems at once.
-fn parse(bytes: &[u8]) -> Result<(Manifest, BTreeMap<String, FileEntry>), Vec<String>> {
+pub(super) fn parse(bytes: &[u8]) -> Result<(Manifest, BTreeMap<String, FileEntry>), Vec<String>> {
     let json = &mut serde_json::Deserializer::from_slice(bytes);
     let file: ManifestFile = serde_path_to_error::deserialize(json).map_err(|error| {
         let at = error.path().to_string();

@@ -9,6 +9,7 @@
 pub mod bucket;
 pub mod bulk;
 mod evidence;
+pub mod folder;
 pub mod labeler;
 pub mod manifest;
 pub mod onnx;
@@ -114,6 +115,20 @@ impl Student {
     /// # Errors
     /// [`StudentError`]: what is wrong, all of it where several things are, with the remedy.
     pub fn load(options: &StudentOptions) -> Result<Self, StudentError> {
+        match Self::load_and_test(options)? {
+            (student, failures) if failures.is_empty() => Ok(student),
+            (_, failures) => Err(StudentError::SelfTest { path: options.model.clone(), failures }),
+        }
+    }
+
+    /// As [`Student::load`], but a model that fails its self-test is given all the same, with every
+    /// label that differs. For judging it; never for labelling.
+    ///
+    /// # Errors
+    /// [`StudentError`], as for [`Student::load`].
+    pub fn load_and_test(
+        options: &StudentOptions,
+    ) -> Result<(Self, Vec<SelfTestFailure>), StudentError> {
         let folder = manifest::read_folder(&options.model)?;
         let manifest = folder.manifest;
         let mut encoder =
@@ -132,14 +147,14 @@ impl Student {
             options.device,
             options.sessions(),
         )?;
-        if let Some(session) = sessions.first_mut() {
-            let cases = &manifest.self_test;
-            let failures = self_test::run(cases, &mut encoder, session, &manifest.length_buckets)?;
-            if !failures.is_empty() {
-                return Err(StudentError::SelfTest { path: folder.path, failures });
+        let failures = match sessions.first_mut() {
+            Some(session) => {
+                let edges = &manifest.length_buckets;
+                self_test::run(&manifest.self_test, &mut encoder, session, edges)?
             }
-        }
-        Ok(Self {
+            None => Vec::new(),
+        };
+        let student = Self {
             identity: folder.identity,
             manifest,
             encoder,
@@ -150,7 +165,8 @@ impl Student {
                 // About the tokens that a GPU computes in the time a launch takes.
                 Device::Cuda { .. } => 4_096,
             },
-        })
+        };
+        Ok((student, failures))
     }
 
     /// Who this is, as written on every finding.

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::StudentError;
+use super::labeler::{LabelError, Labeler};
 use super::manifest::SelfTestCase;
 use super::onnx::{Session, argmax};
 use super::tokenize::Encoder;
@@ -55,6 +56,23 @@ pub(super) fn run(
         for scored in session.run(&[&encoding], bucket)? {
             differences(case, &scored, &mut failures);
         }
+    }
+    Ok(failures)
+}
+
+/// Runs all cases through any labeller; every label that differs. It is how one model is held to
+/// another's sentences.
+///
+/// # Errors
+/// [`LabelError`] when the labeller fails.
+pub fn failures_of(
+    labeler: &mut dyn Labeler,
+    cases: &[SelfTestCase],
+) -> Result<Vec<SelfTestFailure>, LabelError> {
+    let texts: Vec<ReportText> = cases.iter().map(|case| as_report(&case.text)).collect();
+    let mut failures = Vec::new();
+    for (case, scored) in cases.iter().zip(labeler.label(&texts)?) {
+        differences(case, &scored, &mut failures);
     }
     Ok(failures)
 }

@@ -22,13 +22,13 @@ const MAX_FILE: u64 = 1 << 30;
 const CHUNK: usize = 512;
 
 /// A label file that was read.
-pub(super) struct LabelFile {
-    pub(super) from: Provenance,
-    pub(super) sheet: Sheet,
+pub(in crate::command) struct LabelFile {
+    pub(in crate::command) from: Provenance,
+    pub(in crate::command) sheet: Sheet,
 }
 
 /// Reads a label file, or standard input.
-pub(super) fn read(
+pub(in crate::command) fn read(
     path: &Path,
     reading: &Reading,
     stdin: &mut dyn Read,
@@ -135,7 +135,11 @@ fn labelled(
     Ok(System { from, answers })
 }
 
-fn label(labeler: &mut dyn Labeler, texts: &[Option<ReportText>]) -> Result<Answers, LabelError> {
+/// Labels the reference's texts; a report without text is unanswered.
+pub(in crate::command) fn label(
+    labeler: &mut dyn Labeler,
+    texts: &[Option<ReportText>],
+) -> Result<Answers, LabelError> {
     let mut scored: Vec<Option<Scored>> = Vec::with_capacity(texts.len());
     for chunk in texts.chunks(CHUNK) {
         let given: Vec<ReportText> = chunk.iter().flatten().cloned().collect();

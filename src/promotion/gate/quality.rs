@@ -1,0 +1,180 @@
+//! Guards of what the models say, on gold sets.
+
+use super::{Guard, Outcome};
+use crate::evaluate::Task;
+use crate::evaluate::bootstrap::Interval;
+use crate::promotion::evidence::{GoldSet, MacroF1, ObservationF1, Paired, TASKS};
+use crate::promotion::limits::{Limits, Require};
+
+pub(super) fn guards(gold: &[GoldSet], limits: &Limits) -> Vec<Guard> {
+    let mut guards: Vec<Guard> = gold.iter().flat_map(|set| guards_of_set(set, limits)).collect();
+    guards.extend(TASKS.into_iter().filter_map(|task| judged_somewhere(gold, task)));
+    if limits.require == Require::Better {
+        guards.push(gain(gold, limits));
+    }
+    guards
+}
+
+fn guards_of_set(set: &GoldSet, limits: &Limits) -> Vec<Guard> {
+    let mut guards = vec![reports(set, limits)];
+    guards.extend(set.macros.iter().map(|figure| macro_f1(figure, limits)));
+    guards.push(ece(set.ece, limits));
+    guards.push(rise("calibration.ece", set.ece, limits.ece_margin));
+    guards.push(rise("calibration.nll_4", set.log_loss, limits.log_loss_margin));
+    let floored = set.observations.iter().filter(|figure| figure.cells >= limits.floor_cells);
+    guards.extend(floored.map(|figure| floor(figure, limits)));
+    for guard in &mut guards {
+        guard.gold = Some(set.name.clone());
+    }
+    guards
+}
+
+fn reports(set: &GoldSet, limits: &Limits) -> Guard {
+    let (found, least) = (set.reports, limits.min_reports);
+    let outcome = if found >= least { Outcome::Holds } else { Outcome::Unknown };
+    let why = format!("{found} reports");
+    Guard::plain("reports", format!("at least {least} reports"), outcome, why)
+}
+
+/// Whether a loss is small enough, by the interval of the gain (what is better being more).
+fn not_worse(gain: Option<Interval>, margin: f64) -> Outcome {
+    match gain {
+        Some(gain) if gain.low >= -margin => Outcome::Holds,
+        Some(gain) if gain.high < 0.0 => Outcome::Fails,
+        Some(_) | None => Outcome::Unknown,
+    }
+}
+
+fn compared(figure: &str, paired: Paired, limit: String, outcome: Outcome) -> Guard {
+    let interval = paired.difference.and_then(|difference| difference.interval);
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
+    let mut why = format!(
+        "{} against {}, difference {}",
+        number(paired.challenger),
+        number(paired.champion),
+        paired.difference.map_or_else(|| "-".to_owned(), |d| format!("{:+.3}", d.value)),
+    );
+    why += &match interval {
+        Some(Interval { low, high }) => format!(" [{low:+.3}, {high:+.3}]"),
+        None => " (no interval)".to_owned(),
+    };
+    why += &format!("; limit: {limit}");
+    why += match outcome {
+        Outcome::Unknown => "; the interval is too wide to say",
+        Outcome::NotJudged => "; too few such cells",
+        Outcome::Holds | Outcome::Fails => "",
+    };
+    Guard {
+        champion: paired.champion,
+        challenger: paired.challenger,
+        difference: paired.difference.map(|difference| difference.value),
+        interval,
+        ..Guard::plain(figure, limit, outcome, why)
+    }
+}
+
+fn macro_f1(figure: &MacroF1, limits: &Limits) -> Guard {
+    let margin = limits.margins.of(figure.task);
+    let outcome = if figure.observations == 0 {
+        Outcome::NotJudged
+    } else {
+        not_worse(figure.paired.difference.and_then(|d| d.interval), margin)
+    };
+    let name = format!("supported.{}", figure.task.name());
+    let limit = format!("difference at least -{margin:.3}");
+    Guard { limit_difference: Some(-margin), ..compared(&name, figure.paired, limit, outcome) }
+}
+
+/// A figure of which less is better may rise by the margin.
+fn rise(figure: &str, paired: Paired, margin: f64) -> Guard {
+    // What is gained is the champion's minus the challenger's.
+    let gain = paired
+        .difference
+        .and_then(|difference| difference.interval)
+        .map(|interval| Interval { low: -interval.high, high: -interval.low });
+    let limit = format!("difference at most +{margin:.3}");
+    Guard {
+        limit_difference: Some(margin),
+        ..compared(figure, paired, limit, not_worse(gain, margin))
+    }
+}
+
+fn ece(paired: Paired, limits: &Limits) -> Guard {
+    // A champion that is above the limit itself may be replaced by one that is less so.
+    let most = paired.champion.map_or(limits.max_ece, |champion| champion.max(limits.max_ece));
+    let (outcome, found) = match paired.challenger {
+        Some(found) if found <= most => (Outcome::Holds, format!("{found:.4}")),
+        Some(found) => (Outcome::Fails, format!("{found:.4}")),
+        None => (Outcome::Unknown, "not known".to_owned()),
+    };
+    let limit = format!("at most {most:.3}");
+    let why = format!("{found}; limit: {limit}");
+    Guard {
+        champion: paired.champion,
+        challenger: paired.challenger,
+        ..Guard::plain("calibration.ece", limit, outcome, why)
+    }
+}
+
+fn floor(figure: &ObservationF1, limits: &Limits) -> Guard {
+    let fall = limits.floor_fall;
+    let name = format!("label.{}.{}", figure.observation.name(), figure.task.name());
+    let limit = format!("difference at least -{fall:.3}");
+    // The value first: with dozens of small figures, chance alone would leave one undecided.
+    let outcome = match figure.paired.difference {
+        None => Outcome::Unknown,
+        Some(difference) if difference.value >= -fall => Outcome::Holds,
+        Some(difference) => match difference.interval {
+            Some(interval) if interval.high < 0.0 => Outcome::Fails,
+            Some(_) | None => Outcome::Unknown,
+        },
+    };
+    Guard { limit_difference: Some(-fall), ..compared(&name, figure.paired, limit, outcome) }
+}
+
+/// A task that no gold set can judge is not guarded at all: that must not pass for a guard that holds.
+fn judged_somewhere(gold: &[GoldSet], task: Task) -> Option<Guard> {
+    let judged = |set: &GoldSet| set.macros.iter().any(|m| m.task == task && m.observations > 0);
+    (!gold.iter().any(judged)).then(|| {
+        let why = "no gold set has enough such cells of any observation".to_owned();
+        let limit = "one gold set must have enough such cells".to_owned();
+        Guard::plain(&format!("supported.{}", task.name()), limit, Outcome::Unknown, why)
+    })
+}
+
+/// Better in one of the primary figures, on one of the gold sets.
+fn gain(gold: &[GoldSet], limits: &Limits) -> Guard {
+    let primary: Vec<(&GoldSet, &MacroF1)> = gold
+        .iter()
+        .flat_map(|set| set.macros.iter().map(move |figure| (set, figure)))
+        .filter(|(_, figure)| {
+            figure.observations > 0 && limits.primary.contains(&figure.task.name())
+        })
+        .collect();
+    let interval = |figure: &MacroF1| figure.paired.difference.and_then(|d| d.interval);
+    let surely_not = |figure: &MacroF1| interval(figure).is_some_and(|i| i.high <= 0.0);
+    let better = primary.iter().find(|(_, f)| interval(f).is_some_and(|i| i.low > 0.0));
+    let outcome = match better {
+        Some(_) => Outcome::Holds,
+        None if !primary.is_empty() && primary.iter().all(|(_, f)| surely_not(f)) => Outcome::Fails,
+        None => Outcome::Unknown,
+    };
+    let limit = format!("one of {} better: interval above 0", limits.primary.join(", "));
+    let told = |(set, figure): &(&GoldSet, &MacroF1)| {
+        let told = compared(figure.task.name(), figure.paired, "above 0".to_owned(), outcome);
+        let difference = told.difference.map_or_else(|| "-".to_owned(), |d| format!("{d:+.3}"));
+        let interval = told
+            .interval
+            .map_or_else(|| "no interval".to_owned(), |i| format!("{:+.3}, {:+.3}", i.low, i.high));
+        format!("{} on {} {difference} [{interval}]", figure.task.name(), set.name)
+    };
+    let why = match better {
+        Some(found) => format!("better: {}", told(found)),
+        None if primary.is_empty() => "no gold set judges a primary figure".to_owned(),
+        None => {
+            let all: Vec<String> = primary.iter().map(told).collect();
+            format!("not shown to be better: {}; limit: {limit}", all.join("; "))
+        }
+    };
+    Guard::plain("gain", limit, outcome, why)
+}
