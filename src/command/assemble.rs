@@ -1,6 +1,7 @@
 //! From settings to a stage that can run: model, publisher, options. Used by `run` and `demo`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use crate::broker::admin::{AdminError, Cluster};
 use crate::broker::auth::Authenticator;
 use crate::broker::committer::CommitterOptions;
 use crate::broker::consumer::Ends;
-use crate::config::{self, DeadLetterHeaders, Guarantee, Labeler, Settings};
+use crate::config::{self, DeadLetterHeaders, Guarantee, Labeler, Routing, Settings};
 use crate::decode::{AvroInput, DecodeOptions, WriterSchemas};
 use crate::extract::ExtractPolicy;
 use crate::pdf::PdfProcess;
@@ -16,33 +17,30 @@ use crate::pipeline::StageOptions;
 use crate::pipeline::account::DeadLetterLimits;
 use crate::pipeline::engine::Engine;
 use crate::pipeline::frame::FrameOptions;
+use crate::pipeline::generation::Generation;
 use crate::pipeline::schemas::SchemaLookup;
 use crate::pipeline::settle::{CommitLimits, TopicNames};
+use crate::pipeline::swap::Watch;
 use crate::publish::registry::{RegistryError, RegistrySettings, register};
-use crate::publish::{ErrorHeaders, Framing, ModelIdentity, PublishSettings, Publisher};
+use crate::publish::{ErrorHeaders, Framing, PublishSettings, Publisher};
 use crate::report::OBSERVATIONS;
 use crate::route::RoutePolicy;
 use crate::student::labeler::Labeler as _;
 use crate::student::rules::RuleLabeler;
+use crate::student::version::Version;
 use crate::student::{Device, Student, StudentError, StudentOptions};
-use crate::telemetry::names;
 
 pub mod teacher;
 
 /// How long the cluster may take to answer a question at start.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A labeller that is ready, and what must be known of it.
+/// A labeller that is ready, and how to notice the next one.
 pub struct Loaded {
-    /// Encoders and sessions.
-    pub engine: Engine,
-    /// Who it is.
-    pub model: ModelIdentity,
-    /// Its thresholds, below which a cell is doubtful.
-    pub thresholds: [f32; OBSERVATIONS],
-    /// Share of reports that these thresholds doubt, as measured on held-out reports when they were
-    /// chosen; `None` when the model does not say.
-    pub doubtful_share: Option<f64>,
+    /// Who labels.
+    pub generation: Generation,
+    /// Looks for another model; `None` where it stays the same.
+    pub watch: Option<Watch>,
 }
 
 /// Loads and self-tests the labeller that the settings name.
@@ -50,43 +48,51 @@ pub struct Loaded {
 /// # Errors
 /// The model, the runtime or the provider cannot be used.
 pub fn load_labeler(settings: &Settings) -> Result<Loaded, StudentError> {
-    let threads = settings.intake.decode_threads;
-    let loaded = match settings.student.labeler {
+    match settings.student.labeler {
         Labeler::Rules => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
             let sessions = match settings.student.sessions {
                 0 => cores,
                 sessions => sessions,
             };
-            Loaded {
-                engine: Engine::rules(threads, sessions),
-                model: RuleLabeler::new().model().clone(),
-                thresholds: [0.0; OBSERVATIONS],
-                doubtful_share: None,
-            }
+            let model = RuleLabeler::new().model().clone();
+            let policy = policy(&settings.routing, [0.0; OBSERVATIONS], None);
+            let memory = score_memory_bytes(settings);
+            let generation = Generation::new(Engine::rules(sessions), model, policy, memory);
+            Ok(Loaded { generation, watch: None })
         }
         Labeler::Student => {
-            let student = Student::load(&student_options(settings))?;
-            Loaded {
-                model: student.identity().clone(),
-                thresholds: *student.thresholds(),
-                doubtful_share: student
-                    .manifest()
-                    .calibration
-                    .get("reports_escalated")
-                    .and_then(serde_json::Value::as_f64),
-                engine: Engine::student(student, threads),
-            }
+            // Looked at before it is loaded: what changes meanwhile is noticed at the next look.
+            let in_service = Version::look(&settings.student.model);
+            let generation = load_student(settings, &settings.student.model)?;
+            let interval = Duration::from_secs(settings.student.watch_interval_s);
+            let again = settings.clone();
+            let watch = (!interval.is_zero()).then(|| Watch {
+                interval,
+                folder: settings.student.model.clone(),
+                in_service,
+                load: Box::new(move |folder| load_student(&again, folder)),
+            });
+            Ok(Loaded { generation, watch })
         }
-    };
-    metrics::gauge!(
-        names::MODEL_INFO,
-        "name" => loaded.model.name.clone(),
-        "version" => loaded.model.version.clone(),
-        "sha256" => loaded.model.sha256.clone()
-    )
-    .set(1.0);
-    Ok(loaded)
+    }
+}
+
+/// Loads and self-tests the student of a folder.
+fn load_student(settings: &Settings, folder: &Path) -> Result<Generation, StudentError> {
+    let options = StudentOptions { model: folder.to_path_buf(), ..student_options(settings) };
+    let student = Student::load(&options)?;
+    let model = student.identity().clone();
+    // As measured on held-out reports when the thresholds were chosen.
+    let doubtful = student.manifest().calibration.get("reports_escalated");
+    let doubtful_share = doubtful.and_then(serde_json::Value::as_f64);
+    let policy = policy(&settings.routing, *student.thresholds(), doubtful_share);
+    Ok(Generation::new(Engine::student(student), model, policy, score_memory_bytes(settings)))
+}
+
+/// Bytes for remembered answers.
+pub fn score_memory_bytes(settings: &Settings) -> usize {
+    usize::try_from(settings.student.remember_mib << 20).unwrap_or(usize::MAX)
 }
 
 /// Settings of the student as its loader wants them.
@@ -260,14 +266,14 @@ pub fn decode_options(
     Ok((options, None))
 }
 
-/// Options of stage label.
+/// Options of stage label. `watch`: looks for another model.
 pub fn stage_options(
     settings: &Settings,
     auth: Arc<Authenticator>,
-    loaded: &Loaded,
     framing: Framing,
     counts: &PartitionCounts,
     stop_at: Option<Ends>,
+    watch: Option<Watch>,
 ) -> Result<StageOptions, InputError> {
     let topics = &settings.topics;
     let dead_letters = counts.get(&topics.dead_letters);
@@ -277,17 +283,16 @@ pub fn stage_options(
         decode,
         schemas,
         extract: extract_policy(settings),
-        policy: policy(settings, loaded),
-        model: loaded.model.clone(),
+        decode_threads: settings.intake.decode_threads,
+        asks_rules: settings.routing.max_rule_conflicts.is_some(),
         publisher: Arc::new(Publisher::new(publish_settings(settings, framing))),
         dead_letters_by_partition: topics
             .reports
             .iter()
             .all(|input| counts.get(input).is_some() && counts.get(input) == dead_letters),
         max_batch_age: Duration::from_millis(settings.student.max_batch_age_ms),
-        score_memory_bytes: usize::try_from(settings.student.remember_mib << 20)
-            .unwrap_or(usize::MAX),
         max_reports_per_second: settings.student.max_reports_per_second,
+        watch,
     })
 }
 
@@ -350,22 +355,26 @@ pub fn extract_policy(settings: &Settings) -> ExtractPolicy {
     }
 }
 
+/// When to escalate, for a model with these thresholds. `doubtful_share`: share of reports that they
+/// doubt; `None` when the model does not say.
 #[expect(clippy::cast_possible_truncation, reason = "a threshold between 0 and 1")]
-fn policy(settings: &Settings, loaded: &Loaded) -> RoutePolicy {
-    let routing = &settings.routing;
+pub fn policy(
+    routing: &Routing,
+    thresholds: [f32; OBSERVATIONS],
+    doubtful_share: Option<f64>,
+) -> RoutePolicy {
+    let own = routing.min_confidence.map(|confidence| [confidence as f32; OBSERVATIONS]);
     RoutePolicy {
         escalate: routing.escalate,
-        thresholds: routing
-            .min_confidence
-            .map_or(loaded.thresholds, |confidence| [confidence as f32; OBSERVATIONS]),
+        thresholds: own.unwrap_or(thresholds),
         audit_rate: routing.audit_rate,
         max_escalation_rate: routing.max_escalation_rate,
-        // With a threshold of the user's own, the model's share says nothing.
         max_tokens_per_word: routing.max_tokens_per_word,
         max_rule_conflicts: routing.max_rule_conflicts,
-        doubtful_share: match routing.min_confidence {
+        // With a threshold of the user's own, the model's share says nothing.
+        doubtful_share: match own {
             Some(_) => 1.0,
-            None => loaded.doubtful_share.unwrap_or(1.0),
+            None => doubtful_share.unwrap_or(1.0),
         },
     }
 }

@@ -224,6 +224,10 @@ pub struct Student {
     pub labeler: Labeler,
     /// Folder of the model: model.onnx, tokenizer.json, manifest.json. Default "models/default".
     pub model: PathBuf,
+    /// How often to look whether that folder, or what a link of its name leads to, holds another model.
+    /// Seconds, 0 to 3600. Default 10. 0: never. Another model is loaded and tested beside the one in
+    /// service and then takes over; one that fails is refused, and the old one goes on.
+    pub watch_interval_s: u64,
     /// Path of libonnxruntime.so. Default "": the variable ORT_DYLIB_PATH, then lib/ beside the
     /// executable, then .deps/onnxruntime/.
     pub onnxruntime: PathBuf,
@@ -255,6 +259,7 @@ impl Default for Student {
         Self {
             labeler: Labeler::Student,
             model: PathBuf::from("models/default"),
+            watch_interval_s: 10,
             onnxruntime: PathBuf::new(),
             device: Device::Cpu,
             device_id: 0,

@@ -1,4 +1,4 @@
-use super::super::engine::Engine;
+use super::super::generation::ThreadEncoder;
 use super::super::prepare::{Prepared, Preparer};
 use super::*;
 use crate::broker::{Record, Ticket, TopicPartition};
@@ -6,6 +6,7 @@ use crate::decode::DecodeOptions;
 use crate::extract::ExtractPolicy;
 use crate::publish::{Contract, Escalation, FindingsEvent, PublishSettings, Topic, decode};
 use crate::report::OBSERVATIONS;
+use crate::route::RoutePolicy;
 use crate::student::rules::RuleLabeler;
 
 /// The rules, counting how many reports they are given; `broken` times they fail first.
@@ -32,26 +33,19 @@ impl Score for Counting {
     }
 }
 
-fn labeling(memory_bytes: usize) -> Labeling {
+fn labeling() -> Labeling {
     let publisher = Arc::new(Publisher::new(PublishSettings::default()));
     Labeling {
         letters: Letters { publisher: Arc::clone(&publisher), by_partition: true },
         publisher,
         decode: DecodeOptions::default(),
         rules: None,
-        policy: RoutePolicy {
-            escalate: false,
-            thresholds: [0.0; OBSERVATIONS],
-            audit_rate: 0.0,
-            max_escalation_rate: 1.0,
-            doubtful_share: 1.0,
-            max_tokens_per_word: 0.0,
-            max_rule_conflicts: None,
-        },
-        model: ModelIdentity { name: "rules".into(), version: "1".into(), sha256: "00".into() },
-        memory: ScoreMemory::new(memory_bytes),
         pace: Pace::new(0.0),
     }
+}
+
+fn generation(memory_bytes: usize) -> Arc<Generation> {
+    Arc::new(Generation::of_rules("1", memory_bytes))
 }
 
 fn message(accession: &str, impression: &str) -> String {
@@ -63,13 +57,13 @@ fn message(accession: &str, impression: &str) -> String {
 }
 
 /// The tasks of messages that arrive as records 0, 1, ...
-fn tasks(labeling: &Labeling, messages: &[String]) -> Vec<Task> {
+fn tasks(labeling: &Labeling, of: &Arc<Generation>, messages: &[String]) -> Vec<Task> {
     let mut preparer = Preparer {
         decode: DecodeOptions::default(),
         extract: ExtractPolicy::default(),
         publisher: Arc::clone(&labeling.publisher),
         letters: labeling.letters.clone(),
-        encoder: Engine::rules(1, 1).encoders.remove(0),
+        encoder: ThreadEncoder::default(),
     };
     let mut tasks = Vec::new();
     for (offset, message) in (0..).zip(messages) {
@@ -77,7 +71,7 @@ fn tasks(labeling: &Labeling, messages: &[String]) -> Vec<Task> {
         let ticket = Ticket { partition, offset, sequence: 0, epoch: 1 };
         let payload = Some(message.clone().into_bytes());
         let record = Record { ticket, timestamp_ms: Some(1), key: None, payload, headers: vec![] };
-        match preparer.prepare(record) {
+        match preparer.prepare(record, of) {
             Prepared::Tasks(made) => tasks.extend(made),
             Prepared::Finished(_) => panic!("{message} is to be labelled"),
         }
@@ -102,12 +96,12 @@ fn events(done: &[Finished]) -> Vec<FindingsEvent<'static>> {
 
 #[test]
 fn m14_a_redelivery_has_the_same_event_id_and_costs_no_second_inference() {
-    let labeling = labeling(1 << 20);
+    let (labeling, of) = (labeling(), generation(1 << 20));
     let mut session = Counting::new(0);
     let feed = [message("A1", "Small left pleural effusion."), message("A2", "No acute disease.")];
-    let first = run_batch(&labeling, &mut session, tasks(&labeling, &feed));
+    let first = run_batch(&labeling, &mut session, tasks(&labeling, &of, &feed));
     assert_eq!(session.reports, 2);
-    let again = run_batch(&labeling, &mut session, tasks(&labeling, &feed));
+    let again = run_batch(&labeling, &mut session, tasks(&labeling, &of, &feed));
     assert_eq!(session.reports, 2, "remembered");
     let (first, again) = (events(&first), events(&again));
     assert_eq!(again.len(), 2, "each delivery is published");
@@ -116,18 +110,18 @@ fn m14_a_redelivery_has_the_same_event_id_and_costs_no_second_inference() {
         assert!(first.findings == again.findings && first.no_finding == again.no_finding);
     }
     let corrected = [message("A1", "Large left pleural effusion.")];
-    let corrected = events(&run_batch(&labeling, &mut session, tasks(&labeling, &corrected)));
+    let corrected = events(&run_batch(&labeling, &mut session, tasks(&labeling, &of, &corrected)));
     assert_eq!(session.reports, 3, "another text is another inference");
     assert_ne!(corrected[0].event_id, first[0].event_id);
 }
 
 #[test]
 fn m19_one_dictation_for_several_orders_is_run_once_and_published_for_each() {
-    let labeling = labeling(1 << 20);
+    let (labeling, of) = (labeling(), generation(1 << 20));
     let mut session = Counting::new(0);
     let feed: Vec<String> =
         ["A1", "A2", "A3"].map(|accession| message(accession, "Right pneumothorax.")).into();
-    let done = run_batch(&labeling, &mut session, tasks(&labeling, &feed));
+    let done = run_batch(&labeling, &mut session, tasks(&labeling, &of, &feed));
     assert_eq!(session.reports, 1);
     let keys: Vec<String> =
         events(&done).iter().map(|event| event.report_key.to_string()).collect();
@@ -136,19 +130,19 @@ fn m19_one_dictation_for_several_orders_is_run_once_and_published_for_each() {
 
 #[test]
 fn without_a_memory_every_report_is_run() {
-    let labeling = labeling(0);
+    let (labeling, of) = (labeling(), generation(0));
     let mut session = Counting::new(0);
     let feed: Vec<String> = ["A1", "A2"].map(|a| message(a, "Right pneumothorax.")).into();
-    assert_eq!(run_batch(&labeling, &mut session, tasks(&labeling, &feed)).len(), 2);
+    assert_eq!(run_batch(&labeling, &mut session, tasks(&labeling, &of, &feed)).len(), 2);
     assert_eq!(session.reports, 2);
 }
 
 #[test]
 fn a_failure_is_not_remembered_and_its_copies_are_tried_themselves() {
-    let labeling = labeling(1 << 20);
+    let (labeling, of) = (labeling(), generation(1 << 20));
     let mut session = Counting::new(1);
     let feed: Vec<String> = ["A1", "A2"].map(|a| message(a, "Right pneumothorax.")).into();
-    let done = run_batch(&labeling, &mut session, tasks(&labeling, &feed));
+    let done = run_batch(&labeling, &mut session, tasks(&labeling, &of, &feed));
     let names: Vec<_> = done.iter().map(|finished| finished.outcomes[0].name).collect();
     assert_eq!(names, ["dead_letter", "labelled"]);
     assert_eq!(session.reports, 2);
@@ -156,15 +150,16 @@ fn a_failure_is_not_remembered_and_its_copies_are_tried_themselves() {
 
 #[test]
 fn an_escalated_report_carries_whom_its_own_message_names() {
-    let mut labeling = labeling(0);
-    labeling.policy =
-        RoutePolicy { escalate: true, thresholds: [2.0; OBSERVATIONS], ..labeling.policy };
+    let labeling = labeling();
+    let mut of = Generation::of_rules("1", 0);
+    of.policy = RoutePolicy { escalate: true, thresholds: [2.0; OBSERVATIONS], ..of.policy };
+    let of = Arc::new(of);
     let named = |accession: &str, name: &str| {
         message(accession, "Right pneumothorax.").replace("PID|1||1", &format!("PID|1||1||{name}"))
     };
     // One record of two messages: what one of them says is nothing to the other.
     let record = [named("A1", "OKONKWO^MARIA"), named("A2", "OSEI^GRACE")].concat();
-    let done = run_batch(&labeling, &mut Counting::new(0), tasks(&labeling, &[record]));
+    let done = run_batch(&labeling, &mut Counting::new(0), tasks(&labeling, &of, &[record]));
     let patients: Vec<Vec<String>> = done[0]
         .outgoing
         .iter()
@@ -177,4 +172,28 @@ fn an_escalated_report_carries_whom_its_own_message_names() {
         })
         .collect();
     assert_eq!(patients, [["OKONKWO^MARIA"], ["OSEI^GRACE"]].map(Vec::from));
+}
+
+#[test]
+fn a_report_is_labelled_named_and_remembered_by_the_generation_that_tokenised_it() {
+    let labeling = labeling();
+    let old = Arc::new(Generation::of_rules("1", 1 << 20));
+    let new = Arc::new(Generation::of_rules("2", 1 << 20));
+    let feed = [message("A1", "Small left pleural effusion.")];
+    let mut session = Counting::new(0);
+    let first = events(&run_batch(&labeling, &mut session, tasks(&labeling, &old, &feed)));
+    let second = events(&run_batch(&labeling, &mut session, tasks(&labeling, &new, &feed)));
+    assert_eq!(session.reports, 2, "what the old one said is not the new one's answer");
+    let version = |events: &[FindingsEvent<'_>]| events[0].model.as_ref().unwrap().version.clone();
+    let versions = [version(&first), version(&second)];
+    assert_eq!(versions, ["1", "2"]);
+    assert_ne!(first[0].event_id, second[0].event_id, "the id names the model");
+    // Tasks that were queued before the switch are still the old one's, and free it when done.
+    let queued = tasks(&labeling, &old, &feed);
+    let left = Arc::downgrade(&old);
+    drop(old);
+    let batch = Batch { bucket: 512, items: queued };
+    let late = events(&labeling.turn(1, batch, &Stop::default()));
+    assert_eq!(version(&late), "1");
+    assert!(left.upgrade().is_none());
 }
