@@ -39,6 +39,7 @@ pub mod pipeline;
 pub mod config;
 pub mod telemetry;
 pub mod evaluate;
+pub mod drift;
 pub mod pdf;
 pub mod command;
 pub mod demo;

@@ -185,19 +185,38 @@ fn twenty_models_come_under_load_five_are_refused_and_each_report_has_one_findin
     let good = (0..SWAPS).filter(|swap| bad(*swap).is_none()).map(name);
     let good: BTreeSet<String> = good.chain(["v-first".to_owned()]).collect();
     assert_eq!(used, good, "every good model labelled, and no other");
-    println!("longest time without a finding: {} ms", longest_silence(&all));
+    let times = times(&all);
+    println!(
+        "between the last finding of a model and the first of the next: {} ms at most; between any \
+         two findings: {} ms at most",
+        longest_change(&times),
+        longest_silence(&times)
+    );
 }
 
-/// Between two findings, by their timestamps; of the run, not of the wait before it. Printed, not
-/// asserted: it holds the machine's other work too.
-fn longest_silence(findings: &[Message]) -> i64 {
-    let mut times: Vec<i64> = findings
-        .iter()
-        .filter_map(|message| {
-            let event: FindingsEvent<'static> = decode(Contract::Findings, message.bytes()).ok()?;
-            Some(event.labelled_at)
-        })
-        .collect();
+/// When each finding was made, ms, in their order, and by which model. Printed, not asserted: the machine
+/// has other work, too.
+fn times(findings: &[Message]) -> Vec<(i64, String)> {
+    let events = findings.iter().filter_map(|message| {
+        let event: FindingsEvent<'static> = decode(Contract::Findings, message.bytes()).ok()?;
+        Some((event.labelled_at, event.model?.version.clone()))
+    });
+    let mut times: Vec<_> = events.collect();
     times.sort_unstable();
-    times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
+    times
+}
+
+fn longest_silence(times: &[(i64, String)]) -> i64 {
+    times.windows(2).map(|pair| pair[1].0 - pair[0].0).max().unwrap_or(0)
+}
+
+/// Negative when two sessions worked side by side for both.
+fn longest_change(times: &[(i64, String)]) -> i64 {
+    let mut spans: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+    for (at, version) in times {
+        spans.entry(version).or_insert((*at, *at)).1 = *at;
+    }
+    let mut spans: Vec<_> = spans.into_values().collect();
+    spans.sort_unstable();
+    spans.windows(2).map(|pair| pair[1].0 - pair[0].1).max().unwrap_or(0)
 }

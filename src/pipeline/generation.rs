@@ -16,7 +16,9 @@ use crate::publish::ModelIdentity;
 use crate::route::RoutePolicy;
 use crate::student::bucket::Buckets;
 use crate::telemetry::names;
+use crate::telemetry::totals::Totals;
 
+use super::drift::{self, DriftMonitor};
 use super::engine::{Encode, Engine, Score};
 use super::memory::ScoreMemory;
 
@@ -31,6 +33,8 @@ pub struct Generation {
     pub model: ModelIdentity,
     /// When to escalate, with its own thresholds.
     pub policy: RoutePolicy,
+    /// Watches its reports; `None` where there is nothing to hold them against.
+    pub drift: Option<DriftMonitor>,
     /// What it said before. A memory of its own: scores of two models must not meet.
     pub memory: ScoreMemory,
     buckets: Vec<usize>,
@@ -54,6 +58,7 @@ impl Generation {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             model,
             policy,
+            drift: None,
             memory: ScoreMemory::new(memory_bytes),
             buckets: engine.buckets,
             batch_tokens: engine.batch_tokens,
@@ -115,8 +120,8 @@ pub struct Service {
 
 impl Service {
     /// Puts the first one into service.
-    pub fn new(first: Generation) -> Self {
-        info(&first.model, 1.0);
+    pub fn new(first: Generation, totals: &Totals) -> Self {
+        introduce(&first, totals);
         Self { current: RwLock::new(Arc::new(first)) }
     }
 
@@ -128,13 +133,11 @@ impl Service {
 
     /// Puts another into service; reports that were tokenised for the old one are labelled by it. Gives
     /// what is left of the old one.
-    pub fn switch(&self, next: Generation) -> Weak<Generation> {
-        let next = Arc::new(next);
-        let model = next.model.clone();
-        let old = std::mem::replace(&mut *self.current.write(), next);
-        // First the old one: two versions may be the same network under the same labels.
-        info(&old.model, 0.0);
-        info(&model, 1.0);
+    pub fn switch(&self, next: Generation, totals: &Totals) -> Weak<Generation> {
+        // Before it labels: what follows is of it.
+        info(&self.current().model, 0.0);
+        introduce(&next, totals);
+        let old = std::mem::replace(&mut *self.current.write(), Arc::new(next));
         metrics::counter!(names::MODEL_SWAPS_TOTAL).increment(1);
         Arc::downgrade(&old)
     }
@@ -156,6 +159,13 @@ impl ThreadEncoder {
         let make = || (generation.number, generation.encoder());
         self.made.get_or_insert_with(make).1.as_mut()
     }
+}
+
+/// Metrics and page name the model; what was known of the one before no longer holds.
+fn introduce(generation: &Generation, totals: &Totals) {
+    info(&generation.model, 1.0);
+    totals.set_model(&generation.model.name, &generation.model.version);
+    drift::forget(totals);
 }
 
 fn info(model: &ModelIdentity, value: f64) {
@@ -195,11 +205,12 @@ mod tests {
     fn the_old_one_lives_as_long_as_its_last_holder_and_metrics_name_the_new_one() {
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         metrics::with_local_recorder(&recorder, || {
-            let service = Service::new(Generation::of_rules("1", 0));
+            let totals = Totals::default();
+            let service = Service::new(Generation::of_rules("1", 0), &totals);
             let task = service.current();
             let mut encoder = ThreadEncoder::default();
             encoder.of(&task);
-            let old = service.switch(Generation::of_rules("2", 0));
+            let old = service.switch(Generation::of_rules("2", 0), &totals);
             let shown = recorder.handle().render();
             assert!(shown.contains("radstream_model_sessions 4"), "both in memory:\n{shown}");
             assert!(shown.contains("version=\"1\",sha256=\"00\"} 0"), "{shown}");

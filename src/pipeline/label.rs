@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
 use crate::decode::DecodeOptions;
+use crate::drift::{Observed, least};
 use crate::publish::{EncodeError, Identity, Labelled, Publisher};
 use crate::report::Scored;
 use crate::route::{Decision, Hints, decide, draw_of};
@@ -16,13 +17,14 @@ use crate::student::StudentError;
 use crate::student::bucket::Batch;
 use crate::student::rules::RuleLabeler;
 use crate::telemetry::names;
-use crate::telemetry::totals::Outcome;
+use crate::telemetry::totals::{Outcome, Totals};
 
 use super::engine::Score;
 use super::flight::{Finished, Part};
 use super::generation::Generation;
 use super::letters::{Failure, Letters};
 use super::prepare::{Task, source};
+use super::shadow::Tap;
 use super::stop::{Mode, Stop};
 use super::unix_ms;
 
@@ -39,6 +41,10 @@ pub struct Labeling {
     pub letters: Letters,
     /// Brake.
     pub pace: Pace,
+    /// A second model listens here.
+    pub shadow: Option<Tap>,
+    /// For the page.
+    pub totals: Arc<Totals>,
 }
 
 /// Runs until the batches end, as session thread number `thread`. Asks for the next batch before it
@@ -191,17 +197,18 @@ impl Labeling {
                 letter(Failure::at("label", "model"))
             }
         };
-        task.flight.complete(task.part, part)
+        let labels = part.outcome.labels;
+        let finished = task.flight.complete(task.part, part);
+        if let (Some(tap), Some(labels)) = (&self.shadow, labels) {
+            tap.offer(task.text_hash, task.text, labels);
+        }
+        finished
     }
 
     /// What the policy wants to know besides the scores. The rules cost time: only if they are wanted.
-    #[expect(clippy::cast_precision_loss, reason = "tokens of a report are few")]
     fn hints(&self, task: &Task) -> Hints {
-        let tokens_per_word = task.encoding.as_ref().map_or(0.0, |encoding| {
-            let texts = task.text.sections.iter().map(|section| section.text.expose());
-            let words: usize = texts.map(|text| text.split_whitespace().count()).sum();
-            encoding.len() as f64 / words.max(1) as f64
-        });
+        let encoding = task.encoding.as_ref();
+        let tokens_per_word = encoding.map_or(0.0, |encoding| encoding.per_word(&task.text));
         let rules = self.rules.as_ref().map(|rules| {
             rules.label(&task.text).probabilities.map(|row| crate::route::choose(&row).0)
         });
@@ -209,10 +216,21 @@ impl Labeling {
     }
 
     fn labelled(&self, task: &Task, scored: &Scored) -> Result<Part, EncodeError> {
-        let Generation { model, policy, .. } = &*task.generation;
+        let Generation { model, policy, drift, .. } = &*task.generation;
         let identity = Identity::of(&task.report, &task.text, model);
         let draw = draw_of(&identity.event_id);
-        let decision = decide(scored, &task.report, &self.hints(task), policy, draw);
+        let hints = self.hints(task);
+        let decision = decide(scored, &task.report, &hints, policy, draw);
+        if let Some(drift) = drift {
+            let observed = Observed {
+                labels: decision.labels,
+                confidence: least(&decision.confidence),
+                tokens: task.tokens,
+                tokens_per_word: hints.tokens_per_word,
+                doubted: decision.doubtful(),
+            };
+            drift.note(&observed, &self.totals);
+        }
         let (withheld, identifiers);
         let source = source(&task.flight.record, task.part);
         let mut labelled = Labelled {

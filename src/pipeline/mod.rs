@@ -32,6 +32,7 @@ use crate::telemetry::totals::Totals;
 pub mod account;
 pub mod batch;
 pub mod budget;
+pub mod drift;
 pub mod engine;
 pub mod flight;
 pub mod frame;
@@ -43,6 +44,7 @@ pub mod poll;
 pub mod prepare;
 pub mod schemas;
 pub mod settle;
+pub mod shadow;
 pub mod stop;
 pub mod swap;
 pub mod teach;
@@ -55,6 +57,7 @@ use label::{Labeling, Pace};
 use letters::Letters;
 use prepare::{Prepared, Preparer, Task};
 use schemas::SchemaLookup;
+use shadow::ShadowOptions;
 use stop::Stop;
 use swap::Watch;
 
@@ -118,6 +121,8 @@ pub struct StageOptions {
     pub max_reports_per_second: f64,
     /// Looks for another model; `None`: the first one stays.
     pub watch: Option<Watch>,
+    /// A second model whose disagreement is counted; `None`: there is none.
+    pub shadow: Option<ShadowOptions>,
 }
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -141,18 +146,26 @@ pub fn run(
         publisher: Arc::clone(&options.publisher),
         by_partition: options.dead_letters_by_partition,
     };
+    let (tap, shadow) = match options.shadow {
+        Some(ShadowOptions { share, load }) => {
+            let (tap, reports) = shadow::tap(share);
+            (Some(tap), Some((load, reports)))
+        }
+        None => (None, None),
+    };
     let labeling = Labeling {
         publisher: Arc::clone(&options.publisher),
         decode: options.decode.clone(),
         rules: options.asks_rules.then(RuleLabeler::new),
         letters: letters.clone(),
         pace: Pace::new(options.max_reports_per_second),
+        shadow: tap,
+        totals: Arc::clone(totals),
     };
     let labeling = &labeling;
     let queues = Queues::new(options.max_batch_age);
     let sessions = first.sessions().max(1);
-    totals.set_model(&first.model.name, &first.model.version);
-    let service = &Service::new(first);
+    let service = &Service::new(first, totals);
     let (watch, decode_threads) = (options.watch, options.decode_threads.max(1));
     let (decode, extract) = (options.decode, options.extract);
     let (schemas, publisher) = (options.schemas, options.publisher);
@@ -175,6 +188,10 @@ pub fn run(
             batch::run(&tasks_out, &wanted_out, &batches_in, queues, (stop, &budget));
             drop(open_in);
         })?;
+        if let Some((load, reports)) = shadow {
+            let open = open.clone();
+            spawn(scope, stop, "shadow", move || shadow::run(load, &reports, &open))?;
+        }
         if let Some(watch) = watch {
             spawn(scope, stop, "models", move || swap::run(watch, service, totals, &open))?;
         }

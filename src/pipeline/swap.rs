@@ -81,8 +81,7 @@ impl Keeper {
         let (reason, problem) = match loaded {
             Ok(Ok(generation)) => {
                 let model = generation.model.clone();
-                totals.set_model(&model.name, &model.version);
-                self.last = service.switch(generation);
+                self.last = service.switch(generation, totals);
                 self.watch.in_service = seen;
                 self.settle(totals);
                 tracing::info!(

@@ -16,6 +16,7 @@ pub mod rules;
 pub mod runtime;
 pub mod self_test;
 pub mod sentences;
+pub mod single;
 pub mod tokenize;
 pub mod version;
 mod words;

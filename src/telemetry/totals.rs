@@ -79,6 +79,8 @@ pub struct Snapshot {
     pub model: String,
     /// The model folder holds another model, which was refused.
     pub model_refused: bool,
+    /// The figure that has drifted most, with its index; `None`: nothing is known.
+    pub drift: Option<String>,
 }
 
 impl Snapshot {
@@ -121,6 +123,9 @@ impl Snapshot {
             write!(body, "<p>model {model}").ok();
             if self.model_refused {
                 body.push_str("; <b>the model that should follow it was refused, see the log</b>");
+            }
+            if let Some(drift) = &self.drift {
+                write!(body, " &middot; most drift in {drift}").ok();
             }
             body.push_str("</p>");
         }
@@ -170,6 +175,7 @@ impl Default for Totals {
                     .expect("bounds of the latency histogram are constants"),
                 model: String::new(),
                 model_refused: false,
+                drift: None,
             }),
         }
     }
@@ -214,6 +220,11 @@ impl Totals {
     /// This model is in service.
     pub fn set_model(&self, name: &str, version: &str) {
         self.state.lock().model = format!("{name} {version}");
+    }
+
+    /// The figure that has drifted most.
+    pub fn set_drift(&self, drift: Option<String>) {
+        self.state.lock().drift = drift;
     }
 
     /// A model that should follow was refused, or is no longer wanted.

@@ -56,6 +56,11 @@ impl ModelStore {
         self.folder.path().join("current")
     }
 
+    /// The folder of a version.
+    pub fn folder(&self, version: &str) -> PathBuf {
+        self.folder.path().join(version)
+    }
+
     /// The default model under another version.
     pub fn good(&self, version: &str) {
         self.model(version, None);

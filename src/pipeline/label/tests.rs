@@ -1,11 +1,14 @@
+use super::super::drift::DriftMonitor;
 use super::super::generation::ThreadEncoder;
 use super::super::prepare::{Prepared, Preparer};
+use super::super::shadow;
 use super::*;
 use crate::broker::{Record, Ticket, TopicPartition};
 use crate::decode::DecodeOptions;
+use crate::drift::Counts;
 use crate::extract::ExtractPolicy;
 use crate::publish::{Contract, Escalation, FindingsEvent, PublishSettings, Topic, decode};
-use crate::report::OBSERVATIONS;
+use crate::report::{OBSERVATIONS, ReportText};
 use crate::route::RoutePolicy;
 use crate::student::rules::RuleLabeler;
 
@@ -41,6 +44,8 @@ fn labeling() -> Labeling {
         decode: DecodeOptions::default(),
         rules: None,
         pace: Pace::new(0.0),
+        shadow: None,
+        totals: Arc::default(),
     }
 }
 
@@ -196,4 +201,32 @@ fn a_report_is_labelled_named_and_remembered_by_the_generation_that_tokenised_it
     let late = events(&labeling.turn(1, batch, &Stop::default()));
     assert_eq!(version(&late), "1");
     assert!(left.upgrade().is_none());
+}
+
+#[test]
+fn a_shadow_gets_what_was_labelled_and_drift_is_watched() {
+    let (mut labeling, mut of) = (labeling(), Generation::of_rules("1", 0));
+    let (tap, reports) = shadow::tap(1.0);
+    labeling.shadow = Some(tap);
+    let mut reference = Counts::default();
+    reference.reports = 200;
+    of.drift = Some(DriftMonitor::new(reference, 2));
+    let of = Arc::new(of);
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, || {
+        let feed: Vec<String> = ["A1", "A2"].map(|a| message(a, "Right pneumothorax.")).into();
+        run_batch(&labeling, &mut Counting::new(0), tasks(&labeling, &of, &feed));
+        let shown = recorder.handle().render();
+        assert!(shown.contains("radstream_drift_reports 2"), "{shown}");
+        // The shadow says the same of both: it is the same labeller.
+        labeling.shadow = None;
+        let rules = RuleLabeler::new();
+        let model = of.model.clone();
+        let label = Box::new(move |text: &ReportText| Ok(rules.label(text)));
+        let (_open, open) = crossbeam_channel::bounded(0);
+        shadow::run(Box::new(move || Ok(shadow::ShadowModel { model, label })), &reports, &open);
+        let shown = recorder.handle().render();
+        let cell = "observation=\"pneumothorax\",status=\"positive\",shadow_status=\"positive\"} 2";
+        assert!(shown.contains(cell), "{shown}");
+    });
 }

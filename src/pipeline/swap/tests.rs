@@ -33,10 +33,9 @@ fn shop(results: Vec<Result<&'static str, StudentError>>) -> Shop {
         load,
     };
     let totals = Totals::default();
-    totals.set_model("rules", "0");
     Shop {
         keeper: Keeper { watch, refused: None, last: Weak::new() },
-        service: Service::new(Generation::of_rules("0", 0)),
+        service: Service::new(Generation::of_rules("0", 0), &totals),
         totals,
         loads,
         store,
