@@ -32,10 +32,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use feed::{Reader, produce};
 use loan::{Figures, Lent, Stamped, Tally};
 use radstream::broker::auth::Authenticator;
-use radstream::command::assemble::{self, Loaded};
+use radstream::command::assemble;
 use radstream::config::{Guarantee, Settings};
 use radstream::pipeline;
-use radstream::pipeline::engine::{Encode, Engine, Score};
+use radstream::pipeline::engine::{Engine, Score};
+use radstream::pipeline::generation::Generation;
 use radstream::pipeline::stop::{Mode, Stop};
 use radstream::publish::Framing;
 use radstream::student::{Batch, Encoding, Session, Student};
@@ -299,7 +300,7 @@ impl Bench {
         let group = self.groups.fetch_add(1, Ordering::Relaxed);
         settings.kafka.group = format!("bench-{group}");
         let (first, tally) = (Arc::new(OnceLock::new()), Arc::new(Tally::default()));
-        let loaded = self.lend(&settings, &first, &tally);
+        let generation = self.lend(&settings, &first, &tally);
         let topics = assemble::stage_topics(&settings);
         let counts = topics
             .into_iter()
@@ -307,14 +308,14 @@ impl Bench {
             .collect();
         let auth = Authenticator::from_settings(&settings);
         let options =
-            assemble::stage_options(&settings, auth, &loaded, Framing::SingleObject, &counts, None)
+            assemble::stage_options(&settings, auth, Framing::SingleObject, &counts, None, None)
                 .unwrap();
         let stop = Stop::default();
         let health = Arc::new(Health::new(Duration::from_secs(60)));
         let totals = Arc::new(Totals::default());
         thread::scope(|scope| {
             let stage = thread::Builder::new().name(String::from("stage"));
-            let run = || pipeline::run(options, loaded.engine, &stop, &health, &totals);
+            let run = || pipeline::run(options, generation, &stop, &health, &totals);
             let stage = stage.spawn_scoped(scope, run).unwrap();
             let mut before = machine::threads();
             let wait = Instant::now();
@@ -343,27 +344,23 @@ impl Bench {
         settings: &Settings,
         first: &Arc<OnceLock<Instant>>,
         tally: &Arc<Tally>,
-    ) -> Loaded {
-        let encoders = (0..settings.intake.decode_threads).map(|_| {
-            let encoder = self.student.encoder();
-            Box::new(Stamped { encoder, first: Arc::clone(first) }) as Box<dyn Encode>
-        });
+    ) -> Generation {
+        let encoder = Stamped { encoder: self.student.encoder(), first: Arc::clone(first) };
         let sessions = (0..self.session_count).map(|_| {
             let session = self.sessions.1.recv().unwrap();
             let (home, tally) = (self.sessions.0.clone(), Arc::clone(tally));
             Box::new(Lent { session: Some(session), home, tally }) as Box<dyn Score>
         });
-        Loaded {
-            engine: Engine {
-                encoders: encoders.collect(),
-                sessions: sessions.collect(),
-                buckets: self.student.manifest().length_buckets.clone(),
-                batch_tokens: self.student.batch_tokens(),
-            },
-            model: self.student.identity().clone(),
-            thresholds: *self.student.thresholds(),
-            doubtful_share: self.student.manifest().calibration["reports_escalated"].as_f64(),
-        }
+        let engine = Engine {
+            encoder: Box::new(encoder),
+            sessions: sessions.collect(),
+            buckets: self.student.manifest().length_buckets.clone(),
+            batch_tokens: self.student.batch_tokens(),
+        };
+        let model = self.student.identity().clone();
+        let doubtful = self.student.manifest().calibration["reports_escalated"].as_f64();
+        let policy = assemble::policy(&settings.routing, *self.student.thresholds(), doubtful);
+        Generation::new(engine, model, policy, assemble::score_memory_bytes(settings))
     }
 }
 

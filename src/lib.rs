@@ -43,6 +43,7 @@ pub mod telemetry;
 pub mod evaluate;
 pub mod promotion;
 pub mod redistill;
+pub mod drift;
 pub mod pdf;
 pub mod command;
 pub mod demo;

@@ -163,17 +163,24 @@ pub fn draw_of(event_id: &Uuid) -> f64 {
     ticket as f64 / (1_u64 << 48) as f64
 }
 
-/// Decides what to say of a report and whether to ask for a second opinion.
-///
-/// `draw` in [0, 1) must be a function of the report ([`draw_of`]), so that a redo after a crash
-/// decides the same.
-pub fn decide(
+/// A model's answer and all that speaks against it, before anything is drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Doubts {
+    /// Most probable status of each observation.
+    pub labels: Labels,
+    /// Calibrated probability of that status, 0 to 1.
+    pub confidence: [f32; OBSERVATIONS],
+    /// Why the answer is doubted; cells first, in model order.
+    pub reasons: Vec<EscalationReason>,
+}
+
+/// What is doubted of a report with these warnings.
+pub fn doubts(
     scored: &Scored,
-    report: &Report,
+    warnings: &[Warning],
     hints: &Hints,
     policy: &RoutePolicy,
-    draw: f64,
-) -> Decision {
+) -> Doubts {
     let choices = scored.probabilities.map(|row| choose(&row));
     let labels: Labels = choices.map(|(status, _)| status);
     let confidence = choices.map(|(_, confidence)| confidence);
@@ -189,10 +196,10 @@ pub fn decide(
             threshold,
         })
         .collect();
-    if scored.truncated || report.warnings.contains(&Warning::TextTruncated) {
+    if scored.truncated || warnings.contains(&Warning::TextTruncated) {
         reasons.push(EscalationReason::Truncated);
     }
-    if report.warnings.contains(&Warning::AddendumAlone) {
+    if warnings.contains(&Warning::AddendumAlone) {
         reasons.push(EscalationReason::AddendumAlone);
     }
     if policy.max_tokens_per_word > 0.0 && hints.tokens_per_word > policy.max_tokens_per_word {
@@ -203,7 +210,22 @@ pub fn decide(
     {
         reasons.push(EscalationReason::RulesDisagree);
     }
+    Doubts { labels, confidence, reasons }
+}
 
+/// Decides what to say of a report and whether to ask for a second opinion.
+///
+/// `draw` in [0, 1) must be a function of the report ([`draw_of`]), so that a redo after a crash
+/// decides the same.
+pub fn decide(
+    scored: &Scored,
+    report: &Report,
+    hints: &Hints,
+    policy: &RoutePolicy,
+    draw: f64,
+) -> Decision {
+    let Doubts { labels, confidence, mut reasons } =
+        doubts(scored, &report.warnings, hints, policy);
     let withheld = if reasons.is_empty() {
         if policy.escalate && draw < policy.audit_chance() {
             reasons.push(EscalationReason::Audit);

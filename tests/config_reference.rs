@@ -157,6 +157,8 @@ fn every_key_says_its_default() {
         "Memory",
         "Intake",
         "Student",
+        "Shadow",
+        "Drift",
         "Routing",
         "Teacher",
         "Promotion",

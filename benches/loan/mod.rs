@@ -101,4 +101,8 @@ impl Encode for Stamped {
         self.first.get_or_init(Instant::now);
         Some(self.encoder.encode(text))
     }
+
+    fn another(&self) -> Box<dyn Encode> {
+        Box::new(Self { encoder: self.encoder.clone(), first: Arc::clone(&self.first) })
+    }
 }

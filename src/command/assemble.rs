@@ -8,102 +8,28 @@ use crate::broker::admin::{AdminError, Cluster};
 use crate::broker::auth::Authenticator;
 use crate::broker::committer::CommitterOptions;
 use crate::broker::consumer::Ends;
-use crate::config::{self, DeadLetterHeaders, Guarantee, Labeler, Settings};
+use crate::config::{self, DeadLetterHeaders, Guarantee, Settings};
 use crate::decode::{AvroInput, DecodeOptions, WriterSchemas};
 use crate::extract::ExtractPolicy;
 use crate::pdf::PdfProcess;
 use crate::pipeline::StageOptions;
 use crate::pipeline::account::DeadLetterLimits;
-use crate::pipeline::engine::Engine;
 use crate::pipeline::frame::FrameOptions;
 use crate::pipeline::schemas::SchemaLookup;
 use crate::pipeline::settle::{CommitLimits, TopicNames};
+use crate::pipeline::swap::Watch;
 use crate::publish::registry::{RegistryError, RegistrySettings, register};
-use crate::publish::{ErrorHeaders, Framing, ModelIdentity, PublishSettings, Publisher};
-use crate::report::OBSERVATIONS;
-use crate::route::RoutePolicy;
-use crate::student::labeler::Labeler as _;
-use crate::student::rules::RuleLabeler;
-use crate::student::{Device, Student, StudentError, StudentOptions};
-use crate::telemetry::names;
+use crate::publish::{ErrorHeaders, Framing, PublishSettings, Publisher};
 
+pub mod labeler;
 pub mod teacher;
+
+pub use labeler::{
+    Loaded, load_labeler, policy, score_memory_bytes, shadow_options, student_options,
+};
 
 /// How long the cluster may take to answer a question at start.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A labeller that is ready, and what must be known of it.
-pub struct Loaded {
-    /// Encoders and sessions.
-    pub engine: Engine,
-    /// Who it is.
-    pub model: ModelIdentity,
-    /// Its thresholds, below which a cell is doubtful.
-    pub thresholds: [f32; OBSERVATIONS],
-    /// Share of reports that these thresholds doubt, as measured on held-out reports when they were
-    /// chosen; `None` when the model does not say.
-    pub doubtful_share: Option<f64>,
-}
-
-/// Loads and self-tests the labeller that the settings name.
-///
-/// # Errors
-/// The model, the runtime or the provider cannot be used.
-pub fn load_labeler(settings: &Settings) -> Result<Loaded, StudentError> {
-    let threads = settings.intake.decode_threads;
-    let loaded = match settings.student.labeler {
-        Labeler::Rules => {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            let sessions = match settings.student.sessions {
-                0 => cores,
-                sessions => sessions,
-            };
-            Loaded {
-                engine: Engine::rules(threads, sessions),
-                model: RuleLabeler::new().model().clone(),
-                thresholds: [0.0; OBSERVATIONS],
-                doubtful_share: None,
-            }
-        }
-        Labeler::Student => {
-            let student = Student::load(&student_options(settings))?;
-            Loaded {
-                model: student.identity().clone(),
-                thresholds: *student.thresholds(),
-                doubtful_share: student
-                    .manifest()
-                    .calibration
-                    .get("reports_escalated")
-                    .and_then(serde_json::Value::as_f64),
-                engine: Engine::student(student, threads),
-            }
-        }
-    };
-    metrics::gauge!(
-        names::MODEL_INFO,
-        "name" => loaded.model.name.clone(),
-        "version" => loaded.model.version.clone(),
-        "sha256" => loaded.model.sha256.clone()
-    )
-    .set(1.0);
-    Ok(loaded)
-}
-
-/// Settings of the student as its loader wants them.
-pub fn student_options(settings: &Settings) -> StudentOptions {
-    let student = &settings.student;
-    let runtime = &student.onnxruntime;
-    StudentOptions {
-        model: student.model.clone(),
-        onnxruntime: (!runtime.as_os_str().is_empty()).then(|| runtime.clone()),
-        device: match student.device {
-            config::Device::Cpu => Device::Cpu,
-            config::Device::Cuda => Device::Cuda { device_id: student.device_id },
-        },
-        sessions: student.sessions,
-        batch_tokens: student.batch_tokens,
-    }
-}
 
 /// Partition counts of topics.
 pub type PartitionCounts = BTreeMap<String, usize>;
@@ -260,14 +186,14 @@ pub fn decode_options(
     Ok((options, None))
 }
 
-/// Options of stage label.
+/// Options of stage label. `watch`: looks for another model.
 pub fn stage_options(
     settings: &Settings,
     auth: Arc<Authenticator>,
-    loaded: &Loaded,
     framing: Framing,
     counts: &PartitionCounts,
     stop_at: Option<Ends>,
+    watch: Option<Watch>,
 ) -> Result<StageOptions, InputError> {
     let topics = &settings.topics;
     let dead_letters = counts.get(&topics.dead_letters);
@@ -277,17 +203,17 @@ pub fn stage_options(
         decode,
         schemas,
         extract: extract_policy(settings),
-        policy: policy(settings, loaded),
-        model: loaded.model.clone(),
+        decode_threads: settings.intake.decode_threads,
+        asks_rules: settings.routing.max_rule_conflicts.is_some(),
         publisher: Arc::new(Publisher::new(publish_settings(settings, framing))),
         dead_letters_by_partition: topics
             .reports
             .iter()
             .all(|input| counts.get(input).is_some() && counts.get(input) == dead_letters),
         max_batch_age: Duration::from_millis(settings.student.max_batch_age_ms),
-        score_memory_bytes: usize::try_from(settings.student.remember_mib << 20)
-            .unwrap_or(usize::MAX),
         max_reports_per_second: settings.student.max_reports_per_second,
+        watch,
+        shadow: shadow_options(settings),
     })
 }
 
@@ -347,26 +273,6 @@ pub fn extract_policy(settings: &Settings) -> ExtractPolicy {
         label_mixed_exams: settings.intake.label_mixed_exams,
         label_unknown_exams: settings.intake.label_unknown_exams,
         ..ExtractPolicy::default()
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a threshold between 0 and 1")]
-fn policy(settings: &Settings, loaded: &Loaded) -> RoutePolicy {
-    let routing = &settings.routing;
-    RoutePolicy {
-        escalate: routing.escalate,
-        thresholds: routing
-            .min_confidence
-            .map_or(loaded.thresholds, |confidence| [confidence as f32; OBSERVATIONS]),
-        audit_rate: routing.audit_rate,
-        max_escalation_rate: routing.max_escalation_rate,
-        // With a threshold of the user's own, the model's share says nothing.
-        max_tokens_per_word: routing.max_tokens_per_word,
-        max_rule_conflicts: routing.max_rule_conflicts,
-        doubtful_share: match routing.min_confidence {
-            Some(_) => 1.0,
-            None => loaded.doubtful_share.unwrap_or(1.0),
-        },
     }
 }
 

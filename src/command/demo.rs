@@ -102,13 +102,12 @@ fn show(args: &DemoArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) -> Resu
     let runtime = http_runtime()?;
     let mut process = Process::new(&settings, &runtime)?;
     let auth = Authenticator::from_settings(&settings);
-    let loaded = assemble::load_labeler(&settings)?;
-    let model = format!("{} {}", loaded.model.name, loaded.model.version);
+    let Loaded { generation, watch } = assemble::load_labeler(&settings)?;
+    let model = format!("{} {}", generation.model.name, generation.model.version);
     let counts =
         topics.iter().map(|topic| (topic.clone(), PARTITIONS.unsigned_abs() as usize)).collect();
     let options =
-        assemble::stage_options(&settings, auth, &loaded, Framing::SingleObject, &counts, None)?;
-    let Loaded { engine, .. } = loaded;
+        assemble::stage_options(&settings, auth, Framing::SingleObject, &counts, None, watch)?;
     let second = SecondOpinions::start(&settings, stand_in)?;
     introduce(&process, &model, stderr);
 
@@ -131,7 +130,7 @@ fn show(args: &DemoArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) -> Resu
         .spawn(move || feed.run(&producer))?;
     let bar = progress(limit, Arc::clone(&process.totals), Arc::clone(&process.stop))?;
     let result = process.supervise(&settings, |stop, health, totals| {
-        pipeline::run(options, engine, stop, health, totals)
+        pipeline::run(options, generation, stop, health, totals)
     });
     process.stop.request(Mode::Leave);
     // Both threads look at the stop and end; a panic of theirs is in the log.

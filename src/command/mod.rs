@@ -16,6 +16,7 @@ use crate::student::{OnnxLabeler, Student, StudentError, StudentOptions, runtime
 pub mod assemble;
 pub mod check;
 pub mod demo;
+pub mod drift;
 pub mod evaluate;
 pub mod exit;
 pub mod explain;
@@ -47,6 +48,7 @@ Examples:
   radstream pseudo-label --config radstream.toml reports.jsonl --out labelled.jsonl
   radstream promote --config radstream.toml models/candidate
   radstream redistill --config radstream.toml      a new student from the teacher's answers
+  radstream drift reference --config radstream.toml reports.jsonl
   radstream explain message.hl7                    how is this message read, and why?
   radstream test-profile profiles/hospital         is a source profile right?
   radstream topics create --config radstream.toml
@@ -77,6 +79,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Check a configuration and what it names.
     Check(CheckArgs),
+    /// Make the reference that drift is measured against.
+    Drift(drift::DriftArgs),
     /// Show how one record is read, and why.
     Explain(explain::ExplainArgs),
     /// Put a new student in service, if the gate lets it through.
@@ -160,6 +164,10 @@ pub fn main() -> ExitCode {
             let local = check::LocalChecks { runtime: &onnx_runtime, model: &model };
             let environment = config::process_environment();
             check::check(args.config.as_deref(), environment, args.offline, local, &mut stdout)
+        }
+        Command::Drift(args) => {
+            let environment = config::process_environment();
+            drift::run(&args, environment, &mut io::stdin().lock(), &mut stdout, &mut stderr)
         }
         Command::Explain(args) => {
             let environment = config::process_environment();
@@ -261,7 +269,15 @@ fn onnx_runtime(settings: &Settings) -> Result<String, String> {
 fn model(settings: &Settings) -> Result<String, String> {
     let options = StudentOptions { sessions: 1, ..assemble::student_options(settings) };
     let student = Student::load(&options).map_err(|error| error.to_string())?;
-    let identity = student.identity();
-    let cases = student.manifest().self_test.len();
-    Ok(format!("{} {}, {cases} self-test sentences right", identity.name, identity.version))
+    let described = |student: &Student| {
+        let identity = student.identity();
+        let cases = student.manifest().self_test.len();
+        format!("{} {}, {cases} self-test sentences right", identity.name, identity.version)
+    };
+    if settings.shadow.model.as_os_str().is_empty() {
+        return Ok(described(&student));
+    }
+    let options = StudentOptions { model: settings.shadow.model.clone(), ..options };
+    let shadow = Student::load(&options).map_err(|error| format!("[shadow] {error}"))?;
+    Ok(format!("{}; shadow {}", described(&student), described(&shadow)))
 }

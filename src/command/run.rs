@@ -223,18 +223,17 @@ fn label(
     let (counts, stop_at) =
         assemble::survey(settings, topics, &settings.topics.reports, until_end)?;
     let framing = runtime.block_on(assemble::framing(settings, false))?;
-    let loaded = assemble::load_labeler(settings)?;
+    let Loaded { generation, watch } = assemble::load_labeler(settings)?;
     tracing::info!(
-        model = loaded.model.name,
-        version = loaded.model.version,
+        model = generation.model.name,
+        version = generation.model.version,
         group = settings.kafka.group,
         instance = settings.kafka.instance(),
         "stage label starts"
     );
-    let options = assemble::stage_options(settings, auth, &loaded, framing, &counts, stop_at)?;
-    let Loaded { engine, .. } = loaded;
+    let options = assemble::stage_options(settings, auth, framing, &counts, stop_at, watch)?;
     process.supervise(settings, |stop, health, totals| {
-        pipeline::run(options, engine, stop, health, totals)
+        pipeline::run(options, generation, stop, health, totals)
     })
 }
 

@@ -50,6 +50,11 @@ fn pipeline(s: &Settings, found: &mut Vec<Finding>) {
     within(found, "memory.budget_mib", s.memory.budget_mib, 32..=1_048_576);
     within(found, "intake.max_payload_mib", s.intake.max_payload_mib, 1..=64);
     within(found, "intake.decode_threads", s.intake.decode_threads, 1..=256);
+    within(found, "student.watch_interval_s", s.student.watch_interval_s, 0..=3_600);
+    within(found, "shadow.share", s.shadow.share, 0.0..=1.0);
+    if s.drift.window != 0 {
+        within(found, "drift.window", s.drift.window, 200..=1_000_000);
+    }
     within(found, "student.device_id", s.student.device_id, 0..=255);
     within(found, "student.sessions", s.student.sessions, 0..=256);
     if s.student.batch_tokens != 0 {

@@ -36,7 +36,7 @@ pub use promotion::{Promotion, PromotionRequire, PromotionTask};
 pub use redistill::Redistill;
 pub use secret::Secret;
 pub use settings::{
-    DeadLetterHeaders, Delivery, Device, Guarantee, Http, Intake, Labeler, Log, LogFormat, Memory,
-    Publish, Routing, Settings, Shutdown, Student,
+    DeadLetterHeaders, Delivery, Device, Drift, Guarantee, Http, Intake, Labeler, Log, LogFormat,
+    Memory, Publish, Routing, Settings, Shadow, Shutdown, Student,
 };
 pub use teacher::{Teacher, TeacherApi, TeacherFormat, TeacherProvider};

@@ -30,6 +30,10 @@ pub struct Settings {
     pub intake: Intake,
     /// The model that labels.
     pub student: Student,
+    /// A second model that labels a share of the reports for comparison and publishes nothing.
+    pub shadow: Shadow,
+    /// Comparison of recent reports with those that the model was measured on.
+    pub drift: Drift,
     /// Which reports get a second opinion.
     pub routing: Routing,
     /// Who gives second opinions (stage teach, `radstream pseudo-label`), and within what bounds.
@@ -230,6 +234,10 @@ pub struct Student {
     pub labeler: Labeler,
     /// Folder of the model: model.onnx, tokenizer.json, manifest.json. Default "models/default".
     pub model: PathBuf,
+    /// How often to look whether that folder, or what a link of its name leads to, holds another model.
+    /// Seconds, 0 to 3600. Default 10. 0: never. Another model is loaded and tested beside the one in
+    /// service and then takes over; one that fails is refused, and the old one goes on.
+    pub watch_interval_s: u64,
     /// Path of libonnxruntime.so. Default "": the variable ORT_DYLIB_PATH, then lib/ beside the
     /// executable, then .deps/onnxruntime/.
     pub onnxruntime: PathBuf,
@@ -261,6 +269,7 @@ impl Default for Student {
         Self {
             labeler: Labeler::Student,
             model: PathBuf::from("models/default"),
+            watch_interval_s: 10,
             onnxruntime: PathBuf::new(),
             device: Device::Cpu,
             device_id: 0,
@@ -270,6 +279,40 @@ impl Default for Student {
             remember_mib: 8,
             max_reports_per_second: 0.0,
         }
+    }
+}
+
+/// A second model, for comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shadow {
+    /// Folder of the model. Default "": none. It is loaded at start, beside the other; where that fails,
+    /// labelling goes on without it. It runs where student.device says.
+    pub model: PathBuf,
+    /// Share of reports that it labels, too, after the model in service. 0 to 1. Default 0.05. What it
+    /// has no time for is dropped and counted.
+    pub share: f64,
+}
+
+impl Default for Shadow {
+    fn default() -> Self {
+        Self { model: PathBuf::new(), share: 0.05 }
+    }
+}
+
+/// Comparison with a reference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Drift {
+    /// Reports that are compared with the reference.json of the model folder (`radstream drift
+    /// reference` makes it; without it nothing is compared). 200 to 1000000. Default 2000. 0: never.
+    /// A longer window is steadier and later.
+    pub window: u64,
+}
+
+impl Default for Drift {
+    fn default() -> Self {
+        Self { window: 2000 }
     }
 }
 

@@ -3,7 +3,6 @@
 //! Two implementations: the student (ONNX), and the rules, which need no model.
 
 use crate::report::{ReportText, Scored};
-use crate::student::bucket::Buckets;
 use crate::student::rules::RuleLabeler;
 use crate::student::{Encoder, Encoding, Session, Student, StudentError};
 
@@ -13,6 +12,9 @@ use super::prepare::Task;
 pub trait Encode: Send {
     /// Encodes; `None` when the labeller reads text.
     fn encode(&mut self, text: &ReportText) -> Option<Encoding>;
+
+    /// Another one that does the same, for another thread.
+    fn another(&self) -> Box<dyn Encode>;
 }
 
 /// One session, on a thread of its own.
@@ -27,6 +29,10 @@ pub trait Score: Send {
 impl Encode for Encoder {
     fn encode(&mut self, text: &ReportText) -> Option<Encoding> {
         Some(Self::encode(self, text))
+    }
+
+    fn another(&self) -> Box<dyn Encode> {
+        Box::new(self.clone())
     }
 }
 
@@ -44,6 +50,10 @@ impl Encode for NoEncoding {
     fn encode(&mut self, _: &ReportText) -> Option<Encoding> {
         None
     }
+
+    fn another(&self) -> Box<dyn Encode> {
+        Box::new(Self)
+    }
 }
 
 impl Score for RuleLabeler {
@@ -54,8 +64,8 @@ impl Score for RuleLabeler {
 
 /// What the pipeline needs of a labeller.
 pub struct Engine {
-    /// One per decode thread.
-    pub encoders: Vec<Box<dyn Encode>>,
+    /// The pattern of the decode threads' encoders.
+    pub encoder: Box<dyn Encode>,
     /// One per session thread.
     pub sessions: Vec<Box<dyn Score>>,
     /// Length buckets, tokens.
@@ -65,36 +75,28 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The student with `decode_threads` encoders.
-    pub fn student(mut student: Student, decode_threads: usize) -> Self {
+    /// The student.
+    pub fn student(mut student: Student) -> Self {
         let buckets = student.manifest().length_buckets.clone();
         let batch_tokens = student.batch_tokens();
-        let encoders =
-            (0..decode_threads).map(|_| Box::new(student.encoder()) as Box<dyn Encode>).collect();
+        let encoder = Box::new(student.encoder());
         let sessions = student
             .take_sessions()
             .into_iter()
             .map(|session| Box::new(session) as Box<dyn Score>)
             .collect();
-        Self { encoders, sessions, buckets, batch_tokens }
+        Self { encoder, sessions, buckets, batch_tokens }
     }
 
     /// The rules on `threads` threads.
-    pub fn rules(decode_threads: usize, threads: usize) -> Self {
+    pub fn rules(threads: usize) -> Self {
         Self {
-            encoders: (0..decode_threads)
-                .map(|_| Box::new(NoEncoding) as Box<dyn Encode>)
-                .collect(),
+            encoder: Box::new(NoEncoding),
             sessions: (0..threads.max(1))
                 .map(|_| Box::new(RuleLabeler::new()) as Box<dyn Score>)
                 .collect(),
             buckets: vec![512, 4096],
             batch_tokens: 8192,
         }
-    }
-
-    /// Empty queues for this engine.
-    pub fn queues<T>(&self, max_age: std::time::Duration) -> Buckets<T> {
-        Buckets::new(&self.buckets, self.batch_tokens, max_age, 0)
     }
 }

@@ -9,31 +9,29 @@ use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
 use crate::decode::DecodeOptions;
-use crate::publish::{EncodeError, Identity, Labelled, ModelIdentity, Publisher};
+use crate::drift::{Observed, least};
+use crate::publish::{EncodeError, Identity, Labelled, Publisher};
 use crate::report::Scored;
-use crate::route::{Decision, Hints, RoutePolicy, decide, draw_of};
+use crate::route::{Decision, Hints, decide, draw_of};
 use crate::student::StudentError;
 use crate::student::bucket::Batch;
 use crate::student::rules::RuleLabeler;
 use crate::telemetry::names;
-use crate::telemetry::totals::Outcome;
+use crate::telemetry::totals::{Outcome, Totals};
 
 use super::engine::Score;
 use super::flight::{Finished, Part};
+use super::generation::Generation;
 use super::letters::{Failure, Letters};
-use super::memory::ScoreMemory;
 use super::prepare::{Task, source};
+use super::shadow::Tap;
 use super::stop::{Mode, Stop};
 use super::unix_ms;
 
-/// What session threads share.
+/// What session threads share, whoever labels.
 pub struct Labeling {
     /// Makes the messages.
     pub publisher: Arc<Publisher>,
-    /// When to escalate.
-    pub policy: RoutePolicy,
-    /// Who labels.
-    pub model: ModelIdentity,
     /// How records were decoded: what else the message of an escalated report says of people is read
     /// then.
     pub decode: DecodeOptions,
@@ -41,16 +39,19 @@ pub struct Labeling {
     pub rules: Option<RuleLabeler>,
     /// Makes dead letters.
     pub letters: Letters,
-    /// What `model` said before.
-    pub memory: ScoreMemory,
     /// Brake.
     pub pace: Pace,
+    /// A second model listens here.
+    pub shadow: Option<Tap>,
+    /// For the page.
+    pub totals: Arc<Totals>,
 }
 
-/// Runs until the batches end. Asks for the next batch before it runs the one at hand.
+/// Runs until the batches end, as session thread number `thread`. Asks for the next batch before it
+/// runs the one at hand.
 pub fn run(
     labeling: &Labeling,
-    mut session: Box<dyn Score>,
+    thread: usize,
     wanted: &Sender<()>,
     batches: &Receiver<Batch<Task>>,
     finished: &Sender<Finished>,
@@ -63,7 +64,7 @@ pub fn run(
     for batch in batches {
         // The batcher may have ended already; what it sent is still ours to do.
         wanted.try_send(()).ok();
-        for done in labeling.batch(session.as_mut(), batch, stop) {
+        for done in labeling.turn(thread, batch, stop) {
             if finished.send(done).is_err() {
                 return;
             }
@@ -72,17 +73,29 @@ pub fn run(
 }
 
 impl Labeling {
+    /// Labels a micro-batch with the generation that it was made for, and lets go of that one.
+    fn turn(&self, thread: usize, batch: Batch<Task>, stop: &Stop) -> Vec<Finished> {
+        let generation = batch.items.first().map(|task| Arc::clone(&task.generation));
+        match generation.as_ref().and_then(|generation| generation.session(thread)) {
+            Some(mut session) => self.batch(session.as_mut(), batch, stop),
+            None => {
+                let tasks = batch.items.into_iter();
+                tasks.filter_map(|task| self.settle(task, Err(None))).collect()
+            }
+        }
+    }
+
     /// Labels a micro-batch. A text that was labelled before, or stands twice in it, is not run again.
     fn batch(&self, session: &mut dyn Score, batch: Batch<Task>, stop: &Stop) -> Vec<Finished> {
         self.pace.wait(batch.items.len(), stop);
         let bucket = batch.bucket;
-        let Recalled { new, mut known, twins } = self.recall(batch.items);
+        let Recalled { new, mut known, twins } = Self::recall(batch.items);
         let mut finished = self.infer(session, bucket, new);
         // The first copy of a twin has been answered by now. Where that failed, or is forgotten
         // already, each copy is tried for itself.
         let mut again = Vec::new();
         for task in twins {
-            match task.text_hash.as_ref().and_then(|key| self.memory.get(key)) {
+            match task.text_hash.as_ref().and_then(|key| task.generation.memory.get(key)) {
                 Some(scored) => known.push((task, scored)),
                 None => again.push(task),
             }
@@ -106,14 +119,14 @@ impl Labeling {
     }
 
     /// Sorts a micro-batch by what is known of its texts.
-    fn recall(&self, items: Vec<Task>) -> Recalled {
+    fn recall(items: Vec<Task>) -> Recalled {
         let mut recalled = Recalled::default();
         let mut seen = HashSet::new();
         for mut task in items {
-            task.text_hash = self.memory.key(&task.text);
+            task.text_hash = task.generation.memory.key(&task.text);
             match task.text_hash {
                 None => recalled.new.push(task),
-                Some(key) => match self.memory.get(&key) {
+                Some(key) => match task.generation.memory.get(&key) {
                     Some(scored) => recalled.known.push((task, scored)),
                     None if seen.insert(key) => recalled.new.push(task),
                     None => recalled.twins.push(task),
@@ -137,7 +150,7 @@ impl Labeling {
                 .filter_map(|(task, scored)| {
                     let scored = Arc::new(scored);
                     if let Some(key) = task.text_hash {
-                        self.memory.insert(key, Arc::clone(&scored));
+                        task.generation.memory.insert(key, Arc::clone(&scored));
                     }
                     self.settle(task, Ok(&scored))
                 })
@@ -184,17 +197,18 @@ impl Labeling {
                 letter(Failure::at("label", "model"))
             }
         };
-        task.flight.complete(task.part, part)
+        let labels = part.outcome.labels;
+        let finished = task.flight.complete(task.part, part);
+        if let (Some(tap), Some(labels)) = (&self.shadow, labels) {
+            tap.offer(task.text_hash, task.text, labels);
+        }
+        finished
     }
 
     /// What the policy wants to know besides the scores. The rules cost time: only if they are wanted.
-    #[expect(clippy::cast_precision_loss, reason = "tokens of a report are few")]
     fn hints(&self, task: &Task) -> Hints {
-        let tokens_per_word = task.encoding.as_ref().map_or(0.0, |encoding| {
-            let texts = task.text.sections.iter().map(|section| section.text.expose());
-            let words: usize = texts.map(|text| text.split_whitespace().count()).sum();
-            encoding.len() as f64 / words.max(1) as f64
-        });
+        let encoding = task.encoding.as_ref();
+        let tokens_per_word = encoding.map_or(0.0, |encoding| encoding.per_word(&task.text));
         let rules = self.rules.as_ref().map(|rules| {
             rules.label(&task.text).probabilities.map(|row| crate::route::choose(&row).0)
         });
@@ -202,9 +216,21 @@ impl Labeling {
     }
 
     fn labelled(&self, task: &Task, scored: &Scored) -> Result<Part, EncodeError> {
-        let identity = Identity::of(&task.report, &task.text, &self.model);
+        let Generation { model, policy, drift, .. } = &*task.generation;
+        let identity = Identity::of(&task.report, &task.text, model);
         let draw = draw_of(&identity.event_id);
-        let decision = decide(scored, &task.report, &self.hints(task), &self.policy, draw);
+        let hints = self.hints(task);
+        let decision = decide(scored, &task.report, &hints, policy, draw);
+        if let Some(drift) = drift {
+            let observed = Observed {
+                labels: decision.labels,
+                confidence: least(&decision.confidence),
+                tokens: task.tokens,
+                tokens_per_word: hints.tokens_per_word,
+                doubted: decision.doubtful(),
+            };
+            drift.note(&observed, &self.totals);
+        }
         let (withheld, identifiers);
         let source = source(&task.flight.record, task.part);
         let mut labelled = Labelled {
@@ -213,7 +239,7 @@ impl Labeling {
             text: &task.text,
             scored,
             decision: &decision,
-            model: &self.model,
+            model,
             identity,
             identifiers: &[],
         };

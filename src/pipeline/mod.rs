@@ -8,6 +8,8 @@
 //!   └─────────────── revocations, end ─────────────────┘
 //! ```
 //!
+//! Who labels may change while it runs: [`generation`] says how, [`swap`] is the thread that looks.
+//!
 //! A stage ends because its input closes: the poll thread drops the first sender, and the end
 //! ripples through. Queues are bounded; the byte budget bounds what is between fetch and commit.
 
@@ -22,8 +24,7 @@ use crate::broker::committer::CommitError;
 use crate::broker::consumer::Backwards;
 use crate::decode::DecodeOptions;
 use crate::extract::ExtractPolicy;
-use crate::publish::{ModelIdentity, Publisher};
-use crate::route::RoutePolicy;
+use crate::publish::Publisher;
 use crate::student::rules::RuleLabeler;
 use crate::telemetry::health::Health;
 use crate::telemetry::totals::Totals;
@@ -31,9 +32,11 @@ use crate::telemetry::totals::Totals;
 pub mod account;
 pub mod batch;
 pub mod budget;
+pub mod drift;
 pub mod engine;
 pub mod flight;
 pub mod frame;
+pub mod generation;
 pub mod label;
 pub mod letters;
 pub mod memory;
@@ -41,18 +44,22 @@ pub mod poll;
 pub mod prepare;
 pub mod schemas;
 pub mod settle;
+pub mod shadow;
 pub mod stop;
+pub mod swap;
 pub mod teach;
 
-use engine::Engine;
+use batch::Queues;
 use flight::Finished;
 use frame::{FrameOptions, spawn};
+use generation::{Generation, Service, ThreadEncoder};
 use label::{Labeling, Pace};
 use letters::Letters;
-use memory::ScoreMemory;
 use prepare::{Prepared, Preparer, Task};
 use schemas::SchemaLookup;
+use shadow::ShadowOptions;
 use stop::Stop;
+use swap::Watch;
 
 /// Why a stage ended.
 #[derive(Debug, thiserror::Error)]
@@ -100,20 +107,22 @@ pub struct StageOptions {
     pub schemas: Option<Arc<SchemaLookup>>,
     /// Settings of extract.
     pub extract: ExtractPolicy,
-    /// When to escalate.
-    pub policy: RoutePolicy,
-    /// Who labels, for the records.
-    pub model: ModelIdentity,
+    /// Decode threads.
+    pub decode_threads: usize,
+    /// Doubt reports also where the rules contradict the student.
+    pub asks_rules: bool,
     /// Makes the messages.
     pub publisher: Arc<Publisher>,
     /// A dead letter goes to the partition number of its record.
     pub dead_letters_by_partition: bool,
     /// Oldest report first after this time.
     pub max_batch_age: Duration,
-    /// Bytes for answers that are remembered by their text; 0: none.
-    pub score_memory_bytes: usize,
     /// Brake; 0: none.
     pub max_reports_per_second: f64,
+    /// Looks for another model; `None`: the first one stays.
+    pub watch: Option<Watch>,
+    /// A second model whose disagreement is counted; `None`: there is none.
+    pub shadow: Option<ShadowOptions>,
 }
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -122,13 +131,13 @@ pub(crate) fn unix_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Runs stage label until it is asked to stop, its ends are reached, or it fails. Blocks.
+/// Runs stage label, with `first` as who labels, until it is asked to stop, its ends are reached, or it fails. Blocks.
 ///
 /// # Errors
 /// The first failure of any thread. What was not committed will be done again.
 pub fn run(
     options: StageOptions,
-    engine: Engine,
+    first: Generation,
     stop: &Stop,
     health: &Arc<Health>,
     totals: &Arc<Totals>,
@@ -137,51 +146,69 @@ pub fn run(
         publisher: Arc::clone(&options.publisher),
         by_partition: options.dead_letters_by_partition,
     };
-    let asks_rules = options.policy.max_rule_conflicts.is_some();
+    let (tap, shadow) = match options.shadow {
+        Some(ShadowOptions { share, load }) => {
+            let (tap, reports) = shadow::tap(share);
+            (Some(tap), Some((load, reports)))
+        }
+        None => (None, None),
+    };
     let labeling = Labeling {
         publisher: Arc::clone(&options.publisher),
-        policy: options.policy,
-        model: options.model,
         decode: options.decode.clone(),
-        rules: asks_rules.then(RuleLabeler::new),
+        rules: options.asks_rules.then(RuleLabeler::new),
         letters: letters.clone(),
-        memory: ScoreMemory::new(options.score_memory_bytes),
         pace: Pace::new(options.max_reports_per_second),
+        shadow: tap,
+        totals: Arc::clone(totals),
     };
     let labeling = &labeling;
-    let queues = engine.queues::<Task>(options.max_batch_age);
+    let queues = Queues::new(options.max_batch_age);
+    let sessions = first.sessions().max(1);
+    let service = &Service::new(first, totals);
+    let (watch, decode_threads) = (options.watch, options.decode_threads.max(1));
     let (decode, extract) = (options.decode, options.extract);
     let (schemas, publisher) = (options.schemas, options.publisher);
     frame::run(options.frame, stop, health, totals, move |scope, ends| {
         let (tasks_in, tasks_out) = bounded::<Vec<Task>>(frame::CHUNKS);
-        let (wanted_in, wanted_out) = bounded::<()>(2 * engine.sessions.len());
-        let (batches_in, batches_out) = bounded(2 * engine.sessions.len());
+        let (wanted_in, wanted_out) = bounded::<()>(2 * sessions);
+        let (batches_in, batches_out) = bounded(2 * sessions);
         // Last first: each is given the sender of the one after it.
-        for session in engine.sessions {
+        for thread in 0..sessions {
             let (wanted, batches) = (wanted_in.clone(), batches_out.clone());
             let finished = ends.finished.clone();
             spawn(scope, stop, "session", move || {
-                label::run(labeling, session, &wanted, &batches, &finished, stop);
+                label::run(labeling, thread, &wanted, &batches, &finished, stop);
             })?;
         }
         drop((wanted_in, batches_out));
         let budget = ends.budget;
+        let (open_in, open) = bounded(0);
         spawn(scope, stop, "batch", move || {
             batch::run(&tasks_out, &wanted_out, &batches_in, queues, (stop, &budget));
+            drop(open_in);
         })?;
-        for encoder in engine.encoders {
+        if let Some((load, reports)) = shadow {
+            let open = open.clone();
+            spawn(scope, stop, "shadow", move || shadow::run(load, &reports, &open))?;
+        }
+        if let Some(watch) = watch {
+            spawn(scope, stop, "models", move || swap::run(watch, service, totals, &open))?;
+        }
+        for _ in 0..decode_threads {
             let schemas = schemas.clone();
             let preparer = Preparer {
                 decode: decode.clone(),
                 extract: extract.clone(),
                 publisher: Arc::clone(&publisher),
                 letters: letters.clone(),
-                encoder,
+                encoder: ThreadEncoder::default(),
             };
             let (chunks, tasks, finished) =
                 (ends.chunks.clone(), tasks_in.clone(), ends.finished.clone());
             spawn(scope, stop, "decode", move || {
-                decode_loop(preparer, schemas.as_deref(), &chunks, &tasks, &finished, stop);
+                let schemas = schemas.as_deref();
+                decode_loop(preparer, service, schemas, &chunks, &tasks, &finished, stop);
             })?;
         }
         Ok(())
@@ -190,6 +217,7 @@ pub fn run(
 
 fn decode_loop(
     mut preparer: Preparer,
+    service: &Service,
     schemas: Option<&SchemaLookup>,
     chunks: &crossbeam_channel::Receiver<Vec<Record>>,
     tasks: &crossbeam_channel::Sender<Vec<Task>>,
@@ -197,6 +225,8 @@ fn decode_loop(
     stop: &Stop,
 ) {
     for chunk in chunks {
+        // Not kept while waiting for the next chunk: its sessions would stay in memory.
+        let generation = service.current();
         let mut queued = Vec::with_capacity(chunk.len());
         for record in chunk {
             let payload = record.payload.as_deref().unwrap_or_default();
@@ -204,7 +234,7 @@ fn decode_loop(
                 // The process ends. Neither this record nor one after it is committed.
                 return;
             }
-            match preparer.prepare(record) {
+            match preparer.prepare(record, &generation) {
                 Prepared::Tasks(new) => queued.extend(new),
                 Prepared::Finished(done) => {
                     if finished.send(done).is_err() {

@@ -13,8 +13,8 @@ use crate::student::Encoding;
 use crate::telemetry::totals::Outcome;
 
 use super::budget::Budget;
-use super::engine::Encode;
 use super::flight::{Finished, Flight, Part};
+use super::generation::{Generation, ThreadEncoder};
 use super::letters::{Failure, Letters};
 use super::memory::TextHash;
 use super::unix_ms;
@@ -29,6 +29,8 @@ pub struct Task {
     pub report: Box<Report>,
     /// What will be labelled.
     pub text: ReportText,
+    /// Who labels it.
+    pub generation: Arc<Generation>,
     /// The same as token ids; `None` for a labeller that reads text.
     pub encoding: Option<Encoding>,
     /// What it is remembered by, once asked for.
@@ -76,12 +78,12 @@ pub struct Preparer {
     /// Makes dead letters.
     pub letters: Letters,
     /// Token ids.
-    pub encoder: Box<dyn Encode>,
+    pub encoder: ThreadEncoder,
 }
 
 impl Preparer {
-    /// Prepares one record.
-    pub fn prepare(&mut self, record: Record) -> Prepared {
+    /// Prepares one record for `generation`.
+    pub fn prepare(&mut self, record: Record, generation: &Arc<Generation>) -> Prepared {
         let cost = Budget::cost(&record);
         let read = self.read(&record);
         let flight = Arc::new(Flight::new(record, cost, read.len()));
@@ -95,8 +97,9 @@ impl Preparer {
                     }
                 }
                 Step::Label(report, text) => {
-                    let encoded =
-                        std::panic::catch_unwind(AssertUnwindSafe(|| self.encoder.encode(&text)));
+                    let encoder = self.encoder.of(generation);
+                    let encode = AssertUnwindSafe(|| encoder.encode(&text));
+                    let encoded = std::panic::catch_unwind(encode);
                     let Ok(encoding) = encoded else {
                         let letter =
                             self.letters.part(&flight.record, part, Failure::at("label", "panic"));
@@ -115,6 +118,7 @@ impl Preparer {
                         part,
                         report,
                         text,
+                        generation: Arc::clone(generation),
                         encoding,
                         text_hash,
                         tokens,
@@ -209,7 +213,6 @@ fn text_length(text: &ReportText) -> usize {
 mod tests {
     use super::*;
     use crate::broker::{Ticket, TopicPartition};
-    use crate::pipeline::engine::Engine;
     use crate::publish::{
         EscalationMarker, Mark, PublishSettings, Topic, VERSION_HEADER, WITHDRAWN_TYPE,
     };
@@ -221,8 +224,12 @@ mod tests {
             extract: ExtractPolicy::default(),
             letters: Letters { publisher: Arc::clone(&publisher), by_partition: true },
             publisher,
-            encoder: Engine::rules(1, 1).encoders.remove(0),
+            encoder: ThreadEncoder::default(),
         }
+    }
+
+    fn rules() -> Arc<Generation> {
+        Arc::new(Generation::of_rules("1", 0))
     }
 
     fn record(payload: &[u8]) -> Record {
@@ -238,7 +245,8 @@ mod tests {
             r#"{{"resourceType":"Bundle","type":"collection","entry":[{}]}}"#,
             vec![r#"{"resource":{"resourceType":"DiagnosticReport","status":7}}"#; 50].join(",")
         );
-        let Prepared::Finished(finished) = preparer().prepare(record(bundle.as_bytes())) else {
+        let Prepared::Finished(finished) = preparer().prepare(record(bundle.as_bytes()), &rules())
+        else {
             panic!("nothing of it needs the student");
         };
         let dead = finished.outcomes.iter().filter(|o| o.dead_letter.is_some()).count();
@@ -262,7 +270,7 @@ mod tests {
         let settings = PublishSettings { withdraw_samples: true, ..PublishSettings::default() };
         collecting.publisher = Arc::new(Publisher::new(settings));
         let outgoing = |preparer: &mut Preparer, message: String| match preparer
-            .prepare(record(message.as_bytes()))
+            .prepare(record(message.as_bytes()), &rules())
         {
             Prepared::Finished(finished) => finished.outgoing,
             Prepared::Tasks(_) => panic!("nothing to label"),
@@ -293,7 +301,8 @@ mod tests {
         let mut escalating = preparer();
         let settings = PublishSettings { mark_escalations: true, ..PublishSettings::default() };
         escalating.publisher = Arc::new(Publisher::new(settings));
-        let Prepared::Finished(finished) = escalating.prepare(record(message.as_bytes())) else {
+        let Prepared::Finished(finished) = escalating.prepare(record(message.as_bytes()), &rules())
+        else {
             panic!("nothing to label");
         };
         let [_, marker] = &finished.outgoing[..] else { panic!("an event and a marker") };
@@ -307,7 +316,7 @@ mod tests {
     fn a_tombstone_is_a_dead_letter_not_a_panic() {
         let mut tombstone = record(b"");
         tombstone.payload = None;
-        let Prepared::Finished(finished) = preparer().prepare(tombstone) else {
+        let Prepared::Finished(finished) = preparer().prepare(tombstone, &rules()) else {
             panic!("nothing to label");
         };
         assert_eq!(finished.outgoing.first().map(|letter| letter.payload.clone()), Some(None));

@@ -17,7 +17,9 @@ pub mod rules;
 pub mod runtime;
 pub mod self_test;
 pub mod sentences;
+pub mod single;
 pub mod tokenize;
+pub mod version;
 mod words;
 
 use std::fmt;
@@ -335,6 +337,23 @@ impl StudentError {
                 Self::Several(problems)
             }
             None => Self::Several(problems),
+        }
+    }
+
+    /// What kind of error it is, for metrics.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::ModelMissing { .. } => "missing",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Manifest { .. } => "manifest",
+            Self::HashMismatch { .. } => "damaged",
+            Self::Tokenizer { .. } => "tokenizer",
+            Self::Runtime { .. } => "runtime",
+            Self::Provider { .. } => "provider",
+            Self::Shape { .. } => "shape",
+            Self::SelfTest { .. } => "self_test",
+            Self::Run { .. } => "run",
+            Self::Several(_) => "several",
         }
     }
 

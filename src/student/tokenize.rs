@@ -187,6 +187,15 @@ impl Encoding {
         self.truncated
     }
 
+    /// Tokens a word of the text that it was made of: high where the vocabulary does not know the words
+    /// and cuts them into pieces.
+    #[expect(clippy::cast_precision_loss, reason = "tokens of a report are few")]
+    pub fn per_word(&self, text: &ReportText) -> f64 {
+        let texts = text.sections.iter().map(|section| section.text.expose());
+        let words: usize = texts.map(|text| text.split_whitespace().count()).sum();
+        self.len() as f64 / words.max(1) as f64
+    }
+
     /// Share of tokens that the vocabulary does not know, 0 to 1. High for text that is not
     /// English prose.
     pub fn unknown_rate(&self) -> f64 {

@@ -24,7 +24,18 @@ macro_rules! metrics_table {
 
 metrics_table! {
     BUILD_INFO Gauge "radstream_build_info" "Always 1; label version.";
-    MODEL_INFO Gauge "radstream_model_info" "Always 1; labels name, version, sha256 of the model in service.";
+    MODEL_INFO Gauge "radstream_model_info" "1 for the model in service, 0 for one that was; labels name, version, sha256.";
+    MODEL_SESSIONS Gauge "radstream_model_sessions" "Model sessions in memory; twice as many as configured while one model takes over from another.";
+    MODEL_SWAPS_TOTAL Counter "radstream_model_swaps_total" "Times that another model was put into service while running.";
+    MODEL_REFUSED Gauge "radstream_model_refused" "1 while the model folder holds a model that was refused; the one in service goes on.";
+    MODEL_REFUSED_TOTAL Counter "radstream_model_refused_total" "Models refused while running, each version once; label reason (missing, unreadable, manifest, damaged, tokenizer, runtime, provider, shape, self_test, run, several, panic).";
+    MODEL_LOAD_SECONDS Histogram "radstream_model_load_seconds" "Time to load and self-test a model while running, beside the one in service.";
+    DRIFT_PSI Gauge "radstream_drift_psi" "Population stability index of recent reports against the reference of the model; labels figure, observation (the latter for figure labels only).";
+    DRIFT_REPORTS Gauge "radstream_drift_reports" "Reports in the window that radstream_drift_psi was last computed of; 0: no full window, or no reference.";
+    SHADOW_RUNNING Gauge "radstream_shadow_running" "1 while a shadow model listens, 0 when it could not be loaded.";
+    SHADOW_INFO Gauge "radstream_shadow_info" "Always 1; labels name, version, sha256 of the shadow model.";
+    SHADOW_REPORTS_TOTAL Counter "radstream_shadow_reports_total" "Reports drawn for the shadow model; label outcome (scored, failed, dropped, too_long).";
+    SHADOW_CELLS_TOTAL Counter "radstream_shadow_cells_total" "Cells by what the model in service and the shadow say; labels observation, status, shadow_status.";
     INPUT_RECORDS_TOTAL Counter "radstream_input_records_total" "Records fetched; labels topic, partition.";
     INPUT_BYTES_TOTAL Counter "radstream_input_bytes_total" "Bytes of those records; labels topic, partition.";
     CONSUMER_LAG_RECORDS Gauge "radstream_consumer_lag_records" "Records behind the end of the partition; labels topic, partition.";

@@ -75,6 +75,12 @@ pub struct Snapshot {
     pub dead_letters: BTreeMap<&'static str, u64>,
     /// End-to-end latency, milliseconds.
     pub latency_ms: Histogram<u64>,
+    /// Name and version of the model in service; empty where no model labels.
+    pub model: String,
+    /// The model folder holds another model, which was refused.
+    pub model_refused: bool,
+    /// The figure that has drifted most, with its index; `None`: nothing is known.
+    pub drift: Option<String>,
 }
 
 impl Snapshot {
@@ -111,6 +117,18 @@ impl Snapshot {
             self.latency_ms.value_at_quantile(0.5),
             self.latency_ms.value_at_quantile(0.99),
         ).ok();
+        if !self.model.is_empty() {
+            // From a manifest, which anybody may have written.
+            let model = self.model.replace('&', "&amp;").replace('<', "&lt;");
+            write!(body, "<p>model {model}").ok();
+            if self.model_refused {
+                body.push_str("; <b>the model that should follow it was refused, see the log</b>");
+            }
+            if let Some(drift) = &self.drift {
+                write!(body, " &middot; most drift in {drift}").ok();
+            }
+            body.push_str("</p>");
+        }
         body.push_str("<h2>Outcomes</h2><table>");
         for (name, count) in &self.outcomes {
             write!(body, "<tr><td>{name}<td>{count}").ok();
@@ -155,6 +173,9 @@ impl Default for Totals {
                 dead_letters: BTreeMap::new(),
                 latency_ms: Histogram::new_with_max(MAX_LATENCY_MS, 2)
                     .expect("bounds of the latency histogram are constants"),
+                model: String::new(),
+                model_refused: false,
+                drift: None,
             }),
         }
     }
@@ -194,6 +215,21 @@ impl Totals {
                 }
             }
         }
+    }
+
+    /// This model is in service.
+    pub fn set_model(&self, name: &str, version: &str) {
+        self.state.lock().model = format!("{name} {version}");
+    }
+
+    /// The figure that has drifted most.
+    pub fn set_drift(&self, drift: Option<String>) {
+        self.state.lock().drift = drift;
+    }
+
+    /// A model that should follow was refused, or is no longer wanted.
+    pub fn set_refused(&self, refused: bool) {
+        self.state.lock().model_refused = refused;
     }
 
     /// The counts now.

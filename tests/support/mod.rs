@@ -4,6 +4,7 @@
 //! * [`kafka`]: a real Apache Kafka broker, one per test binary (`KafkaBroker::shared`) or one's own.
 //! * [`records`]: what was written to a topic, read back in either isolation level.
 //! * [`registry`]: a real schema registry with the Confluent API.
+//! * [`models`]: a store of good and bad models with a link to the current one.
 //! * [`processes`]: the `radstream` binary as a child process: signals, memory, logs, HTTP.
 //!
 //! Nothing sleeps. What waits, waits on an event with a deadline, and says what it waited for.
@@ -13,6 +14,7 @@
 
 pub mod escalations;
 pub mod kafka;
+pub mod models;
 pub mod processes;
 pub mod records;
 pub mod registry;

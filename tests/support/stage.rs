@@ -86,7 +86,12 @@ listen = \"127.0.0.1:0\"
 
 /// How many findings events and dead letters messages `0..count` of a feed must lead to.
 pub fn expected(seed: u64, count: u64) -> (usize, usize) {
-    let outcomes = (0..count).map(|number| message(seed, number).kind.expected_outcome());
+    expected_of(seed, 0..count)
+}
+
+/// The same of some messages of it.
+pub fn expected_of(seed: u64, numbers: std::ops::Range<u64>) -> (usize, usize) {
+    let outcomes = numbers.map(|number| message(seed, number).kind.expected_outcome());
     let (mut events, mut dead) = (0, 0);
     for outcome in outcomes {
         match outcome {
