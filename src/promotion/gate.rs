@@ -7,14 +7,14 @@
 mod models;
 mod quality;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
 use super::limits::Limits;
 use crate::evaluate::bootstrap::Interval;
 
 /// What comes of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ruling {
     /// Every guard holds.
