@@ -15,6 +15,7 @@ use crate::student::{OnnxLabeler, Student, StudentError, StudentOptions, runtime
 
 pub mod assemble;
 pub mod check;
+pub mod dataset;
 pub mod demo;
 pub mod evaluate;
 pub mod exit;
@@ -47,6 +48,7 @@ Examples:
   radstream topics create --config radstream.toml
   radstream run --config radstream.toml
   radstream run --config radstream.toml --stage teach
+  radstream dataset export --config radstream.toml --out DIR
 
 Exit codes:
   0 all is well        64 usage           65 input not as it should be (--strict, test-profile)
@@ -76,6 +78,8 @@ enum Command {
     PseudoLabel(pseudo_label::PseudoLabelArgs),
     /// Try the teacher on one report.
     Teacher(teacher::TeacherArgs),
+    /// Work with training samples: export the distillation topic, show what there is.
+    Dataset(dataset::DatasetArgs),
     /// Test source profiles on their messages.
     TestProfile(test_profile::TestProfileArgs),
     /// Work with the topics.
@@ -159,6 +163,10 @@ pub fn main() -> ExitCode {
         Command::Teacher(args) => {
             let environment = config::process_environment();
             teacher::run(&args, environment, &mut io::stdin().lock(), &mut stdout, &mut stderr)
+        }
+        Command::Dataset(args) => {
+            let environment = config::process_environment();
+            dataset::run(&args, environment, &mut stdout, &mut stderr)
         }
         Command::TestProfile(args) => test_profile::run(&args, &mut stdout, &mut stderr),
         Command::Topics(TopicsArgs { command: TopicsCommand::Create { config } }) => {

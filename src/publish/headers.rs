@@ -8,14 +8,15 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Contract, Source};
-use crate::report::ReportVersion;
+use super::{Contract, PublishedVersion, Source};
 
 /// Name of the header that names the schema of the value.
 pub const SCHEMA_HEADER: &str = "radstream.schema";
 
-/// Name of the header of a withdrawal that says which version of the report was retracted:
-/// `changed_at/rank/message_at` of [`ReportVersion`].
+/// Name of the header that says of a withdrawal which version of the report was retracted, and of a
+/// sample which version it was made of: `changed_at/rank/message_at` of [`ReportVersion`].
+///
+/// [`ReportVersion`]: crate::report::ReportVersion
 pub const VERSION_HEADER: &str = "radstream.report.version";
 
 /// Name of the header that says how often an escalation was put off, from 1.
@@ -65,10 +66,9 @@ pub(super) fn of_withdrawal(
     source: &Source<'_>,
     id: &Uuid,
     origin: &str,
-    version: &ReportVersion,
+    version: PublishedVersion,
     now_ms: i64,
 ) -> Headers {
-    let ReportVersion { changed_at_ms, rank, message_at_ms } = version;
     let mut headers = Vec::with_capacity(8);
     push(&mut headers, "ce_specversion", "1.0");
     push(&mut headers, "ce_id", &id.to_string());
@@ -77,9 +77,27 @@ pub(super) fn of_withdrawal(
     if let Some(time) = rfc3339(now_ms) {
         push(&mut headers, "ce_time", &time);
     }
-    push(&mut headers, VERSION_HEADER, &format!("{changed_at_ms}/{rank}/{message_at_ms}"));
+    push_version(&mut headers, version);
     pass_trace_context(source.headers, &mut headers);
     headers
+}
+
+/// Adds [`VERSION_HEADER`].
+pub(super) fn push_version(headers: &mut Headers, version: PublishedVersion) {
+    let PublishedVersion { changed_at, rank, message_at } = version;
+    push(headers, VERSION_HEADER, &format!("{changed_at}/{rank}/{message_at}"));
+}
+
+/// The version of a report that a record of the distillation topic names in its [`VERSION_HEADER`].
+pub fn version_of(headers: &[(String, Vec<u8>)]) -> Option<PublishedVersion> {
+    let text = std::str::from_utf8(find(headers, VERSION_HEADER)?).ok()?;
+    let mut parts = text.split('/');
+    let version = PublishedVersion {
+        changed_at: parts.next()?.parse().ok()?,
+        rank: parts.next()?.parse().ok()?,
+        message_at: parts.next()?.parse().ok()?,
+    };
+    parts.next().is_none().then_some(version)
 }
 
 pub(super) fn push(headers: &mut Headers, name: &str, value: &str) {
@@ -178,6 +196,19 @@ mod tests {
         assert_eq!(given(PARENT, b"a=\xff"), ["traceparent"]);
         assert_eq!(given(PARENT, &[b'a'; 513]), ["traceparent"]);
         assert_eq!(given("nonsense", b"congo=t61"), [""; 0]);
+    }
+
+    #[test]
+    fn a_version_is_read_as_it_is_written_and_nothing_else_is() {
+        let version = PublishedVersion { changed_at: -5, rank: 3, message_at: 7 };
+        let mut headers = Vec::new();
+        push_version(&mut headers, version);
+        assert_eq!(version_of(&headers), Some(version));
+        for bad in ["", "1/2", "1/2/3/4", "a/2/3", "1/99999999999/3"] {
+            let headers = [(VERSION_HEADER.to_owned(), bad.as_bytes().to_vec())];
+            assert_eq!(version_of(&headers), None, "{bad}");
+        }
+        assert_eq!(version_of(&[]), None);
     }
 
     #[test]

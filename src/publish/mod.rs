@@ -21,6 +21,8 @@ mod render;
 mod revision;
 mod sample;
 
+#[cfg(test)]
+pub(crate) use codec::encode;
 pub use codec::{Contract, DecodeError, EncodeError, Framing, SchemaIds, decode};
 pub use dead_letter::ErrorHeaders;
 pub use event::{
@@ -31,6 +33,7 @@ pub use event::{
 };
 pub use headers::{
     RETRY_ATTEMPT_HEADER, RETRY_NOT_BEFORE_HEADER, SCHEMA_HEADER, VERSION_HEADER, WITHDRAWN_TYPE,
+    version_of,
 };
 pub use identity::{Identity, content_hash, event_id};
 pub(crate) use identity::{hex, sections_hash};
@@ -267,7 +270,7 @@ impl Publisher {
             partition: None,
             key: Some(report.key.expose().as_bytes().to_vec()),
             payload: None,
-            headers: headers::of_withdrawal(source, &id, origin, &report.version, now_ms),
+            headers: headers::of_withdrawal(source, &id, origin, report.version.into(), now_ms),
             timestamp_ms: None,
         })
     }
