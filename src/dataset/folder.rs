@@ -60,6 +60,13 @@ pub enum FolderError {
         .0.display()
     )]
     KeyMissing(PathBuf),
+    /// The link is gone, and it is not one that was never made.
+    #[error(
+        "{} is missing: make it again (ln -s {SNAPSHOTS}/NUMBER {CURRENT}, the highest number), or \
+         export into a new folder",
+        .0.display()
+    )]
+    LinkMissing(PathBuf),
 }
 
 /// Called before each step that changes something on the disk. Tests stop there, as a kill would.
@@ -102,6 +109,11 @@ impl Folder {
         let snapshots = root.join(SNAPSHOTS);
         private.create(&snapshots).map_err(at(&snapshots))?;
         let current = current(root).map_err(at(&root.join(CURRENT)))?;
+        // Without a link all would be swept away. In a first run that was killed, that is right.
+        let begun = current.is_none() && has_later_snapshots(&snapshots).map_err(at(&snapshots))?;
+        if begun {
+            return Err(FolderError::LinkMissing(root.join(CURRENT)));
+        }
         let pseudonyms = key(root, current.is_some(), &mut steps)?;
         let folder = Self { root: root.to_owned(), _lock: lock, pseudonyms, current, steps };
         folder.sweep().map_err(at(&snapshots))?;
@@ -199,6 +211,17 @@ fn current(root: &Path) -> io::Result<Option<u64>> {
     let number = target.file_name().and_then(|name| name.to_str()?.parse().ok());
     let named = |number: &u64| target == Path::new(SNAPSHOTS).join(name(*number));
     number.filter(named).map(Some).ok_or_else(|| io::Error::other("it is not a link of ours"))
+}
+
+/// A snapshot after the first: it has had one before it, and a link.
+fn has_later_snapshots(snapshots: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(snapshots)? {
+        let number = entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
+        if number.is_some_and(|number| number > 1) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn key(root: &Path, used: bool, steps: &mut Steps) -> Result<Pseudonyms, FolderError> {

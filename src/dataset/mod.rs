@@ -7,7 +7,7 @@
 //! * [`change`] — a record of the topic to what it changes. Pure.
 //! * [`index`], [`marks`] — which samples there are, which of one text is shown, what was retracted.
 //!   Pure.
-//! * [`row`], [`rows_file`] — a sample as a row of a Parquet file.
+//! * [`row`], [`rows_file`], [`day_files`] — a sample as a row of a Parquet file, and those of a day.
 //! * [`tally`], [`manifest`] — counts, and what a snapshot holds.
 //! * [`folder`], [`pseudonym`] — the folder on disk: lock, snapshots, key.
 //! * [`store`] — all of it together.
@@ -25,6 +25,7 @@ use uuid::Uuid;
 use crate::publish::PublishedVersion;
 
 mod change;
+mod day_files;
 mod folder;
 mod index;
 pub mod manifest;

@@ -8,19 +8,18 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use arrow_array::{BooleanArray, RecordBatch};
-use arrow_select::filter::filter_record_batch;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::change::{self, Change};
+use super::day_files::DayFiles;
 use super::first_day_kept;
 use super::folder::{Folder, FolderError, Steps};
 use super::index::{Index, Place, Shelf, Taken};
 use super::manifest::{FORMAT, FileEntry, History, MANIFEST, Manifest, ManifestError, Retention};
 use super::marks::Marks;
 use super::row::{self, Row};
-use super::rows_file::{self, BATCH, RowsError, RowsWriter};
+use super::rows_file::{self, BATCH};
 use super::tally::{Tally, one};
 use crate::broker::Record;
 use crate::publish::hex;
@@ -313,7 +312,7 @@ impl Store {
         new: &[usize],
         building: &Path,
     ) -> Result<Vec<FileEntry>, StoreError> {
-        let mut files = DayFiles { day, building, writers: [None, None] };
+        let mut files = DayFiles::new(day, building);
         for path in old {
             let damaged = |_| StoreError::Damaged(path.clone());
             for rows in rows_file::read(path).map_err(damaged)? {
@@ -364,76 +363,6 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
             File::open(to)?.sync_all()
         }
         linked => linked,
-    }
-}
-
-/// The files of one day, created when there is something to write.
-struct DayFiles<'a> {
-    day: Date,
-    building: &'a Path,
-    writers: [Option<RowsWriter>; 2],
-}
-
-impl DayFiles<'_> {
-    fn path(&self, shelf: Shelf) -> String {
-        format!("{}/day={}/part.parquet", shelf.folder(), self.day)
-    }
-
-    fn failed(&self, shelf: Shelf, error: RowsError) -> StoreError {
-        let source = match error {
-            RowsError::Io(source) => source,
-            other @ RowsError::Content => io::Error::other(other),
-        };
-        StoreError::Write { path: self.building.join(self.path(shelf)), source }
-    }
-
-    /// Puts each row where it belongs.
-    fn write(
-        &mut self,
-        rows: &RecordBatch,
-        places: &[Option<Place>],
-        folder: &mut Folder,
-    ) -> Result<(), StoreError> {
-        for (at, shelf) in Shelf::ALL.into_iter().enumerate() {
-            let here = |place: &Option<Place>| place.is_some_and(|place| place.shelf == shelf);
-            if !places.iter().any(here) {
-                continue;
-            }
-            let path = self.building.join(self.path(shelf));
-            let Some(slot) = self.writers.get_mut(at) else { continue };
-            let written = (|| {
-                folder.step("rows")?;
-                let writer = match slot {
-                    Some(writer) => writer,
-                    None => {
-                        fs::create_dir_all(path.parent().unwrap_or(self.building))?;
-                        slot.insert(RowsWriter::create(&path)?)
-                    }
-                };
-                let seen = places.iter().map(|place| place.map_or(0, |place| place.times_seen));
-                let rows = rows_file::with_times_seen(rows, seen.collect())?;
-                let here: BooleanArray = places.iter().map(|place| Some(here(place))).collect();
-                writer.write(&filter_record_batch(&rows, &here)?)
-            })();
-            written.map_err(|error| self.failed(shelf, error))?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Vec<FileEntry>, StoreError> {
-        let mut files = Vec::new();
-        for (shelf, writer) in Shelf::ALL.into_iter().zip(std::mem::take(&mut self.writers)) {
-            let Some(writer) = writer else { continue };
-            let written = writer.finish().map_err(|error| self.failed(shelf, error))?;
-            files.push(FileEntry {
-                path: self.path(shelf),
-                day: self.day.to_string(),
-                bytes: written.bytes,
-                sha256: written.sha256,
-                tally: written.tally,
-            });
-        }
-        Ok(files)
     }
 }
 

@@ -460,6 +460,14 @@ fn one_process_at_a_time_and_no_folder_of_someone_else() {
     fs::write(&file, "nonsense\n").unwrap();
     assert!(matches!(Store::open(&place.root(), TOPIC), Err(StoreError::Damaged(_))));
 
+    let place = Place::new();
+    place.run(&[made(1, "Text.", 0).record()], 1);
+    place.run(&[made(2, "Other.", 0).record()], 2);
+    fs::remove_file(place.current()).unwrap();
+    let lost = Store::open(&place.root(), TOPIC);
+    assert!(matches!(lost, Err(StoreError::Folder(FolderError::LinkMissing(_)))));
+    assert_eq!(fs::read_dir(place.root().join("snapshots")).unwrap().count(), 1, "not swept");
+
     let foreign = tempfile::tempdir().unwrap();
     fs::write(foreign.path().join("thesis.doc"), "precious").unwrap();
     let refused = Store::open(foreign.path(), TOPIC);
