@@ -14,6 +14,7 @@
 //! * [`student`] — text to scores: tokenizer, ONNX sessions, length buckets; and the rules.
 //! * [`route`] — scores to a decision: statuses, confidence, escalate or not and why. Pure.
 //! * [`publish`] — decisions to Avro records and dead letters.
+//! * [`dataset`] — what the distillation topic says, as Parquet files to train on.
 //! * [`broker`] — Kafka: consumer, ledger of finished records, transactions.
 //! * [`pipeline`] — stage label: the threads between them. The only place that makes threads.
 //! * [`deidentify`] — report text without what identifies people, for teachers that are not local and
@@ -35,6 +36,7 @@ pub mod student;
 pub mod route;
 pub mod deidentify;
 pub mod publish;
+pub mod dataset;
 pub mod teacher;
 pub mod broker;
 pub mod pipeline;

@@ -147,7 +147,9 @@ class Augmenter:
                 findings = section.strip()
             else:
                 impression = section.strip()
-        return TrainingText(self._noise(model_text(findings, impression), rng), merge_rows(rows))
+        # Where nobody knows the label of the report, nobody knows that of the whole.
+        weights = {observation: 0.0 for observation, weight in example.weights.items() if weight == 0}
+        return TrainingText(self._noise(model_text(findings, impression), rng), merge_rows(rows), weights=weights)
 
     def _composed(self, rng: random.Random, *, templates: bool) -> TrainingText:
         count = rng.choice((1, 1, 1, 2, 3, 4, 5, 6, 8))

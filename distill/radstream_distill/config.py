@@ -23,6 +23,12 @@ class DataConfig:
     """Template files (see `phrases.py`)."""
     teacher_reports: tuple[str, ...] = ()
     """Pseudo-labelled reports of a site; they join the training part only."""
+    datasets: tuple[str, ...] = ()
+    """Folders that `radstream dataset export` writes (see `dataset.py`); they join the training part only."""
+    include_reviews: bool = False
+    """Train also on samples of a dataset that a person has yet to look at."""
+    human_weight: float = 2.0
+    """Weight of a label that a person gave; a teacher that always agrees with itself has 1."""
     self_test: str = "../corpus/selftest.jsonl"
     """Candidates for the self-test of the manifest."""
     validation: float = 0.06

@@ -37,7 +37,8 @@ def targets_of(texts: Sequence[TrainingText]) -> tuple[Tensor, Tensor, Tensor, T
             soft[index, observation] = torch.tensor(distribution)
             has[index, observation] = True
         for observation, agreement in text.weights.items():
-            weight[index, observation] = max(_LEAST_WEIGHT, agreement)
+            # 0 says that nobody knows the label.
+            weight[index, observation] = max(_LEAST_WEIGHT, agreement) if agreement else 0.0
     return hard, soft, has, weight
 
 

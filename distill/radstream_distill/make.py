@@ -26,6 +26,7 @@ from radstream_distill.augment import Augmenter
 from radstream_distill.calibrate import Calibration
 from radstream_distill.config import EncoderConfig, RunConfig
 from radstream_distill.corpus import Example, Split
+from radstream_distill.dataset import load_dataset
 from radstream_distill.evaluate import Floats
 from radstream_distill.evidence import evidence_accuracy
 from radstream_distill.exported import load_exported
@@ -51,11 +52,12 @@ class Data:
     split: Split
     phrases: Phrases | None
     files: dict[str, str]
-    """SHA-256 of every data file, by name."""
+    """SHA-256 of every data file by name, and of every dataset by its folder's."""
 
 
 def load_data(config: RunConfig) -> Data:
-    """Reads the data files and deals the split. Teacher reports whose text is held out elsewhere are dropped."""
+    """Reads the data files and deals the split. What a site has labelled joins the training part; where its text is
+    held out elsewhere it is dropped."""
     data = config.data
     paths = [config.path(name) for name in (*data.reports, *data.sentences, *data.phrases, *data.teacher_reports)]
     reports = [example for name in data.reports for example in corpus.load_reports(config.path(name))]
@@ -69,9 +71,17 @@ def load_data(config: RunConfig) -> Data:
     )
     held = {corpus.text_key(example.text) for example in (*split.validation, *split.calibration)}
     taught = [example for name in data.teacher_reports for example in corpus.load_reports(config.path(name))]
+    exported = {
+        name: load_dataset(
+            config.path(name), human_weight=data.human_weight, include_reviews=data.include_reviews
+        )
+        for name in data.datasets
+    }
+    taught.extend(example for dataset in exported.values() for example in dataset.examples)
     split.train.extend(example for example in taught if corpus.text_key(example.text) not in held)
     phrases = Phrases.load([config.path(name) for name in data.phrases]) if data.phrases else None
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    files.update({config.path(name).name: dataset.sha256 for name, dataset in exported.items()})
     return Data(split, phrases, files)
 
 

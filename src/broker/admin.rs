@@ -367,11 +367,11 @@ impl Cluster {
     }
 }
 
-fn not_authorised(operation: &'static str, resource: String) -> AdminError {
+pub(super) fn not_authorised(operation: &'static str, resource: String) -> AdminError {
     AdminError::NotAuthorised { operation, resource }
 }
 
-fn failed(
+pub(super) fn failed(
     operation: &'static str,
     resource: String,
     problem: &impl std::fmt::Display,

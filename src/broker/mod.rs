@@ -6,6 +6,7 @@
 //! * [`committer`] — produces a batch and commits its offsets, exactly once or at least once.
 //! * [`delivery`], [`heartbeat`] — producing; and a watchdog's view of the transaction thread.
 //! * [`client`] — callbacks that every Kafka client of ours shares: logs, statistics, tokens.
+//! * [`span`] — a stretch of a topic, read once, without a group.
 //! * [`admin`], [`auth`] — topics, and OAUTHBEARER tokens.
 
 use std::fmt;
@@ -22,6 +23,7 @@ pub mod delivery;
 pub mod heartbeat;
 pub mod ledger;
 pub mod protocol;
+pub mod span;
 
 /// A partition of a topic.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

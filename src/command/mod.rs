@@ -15,6 +15,7 @@ use crate::student::{OnnxLabeler, Student, StudentError, StudentOptions, runtime
 
 pub mod assemble;
 pub mod check;
+pub mod dataset;
 pub mod demo;
 pub mod drift;
 pub mod evaluate;
@@ -54,6 +55,7 @@ Examples:
   radstream topics create --config radstream.toml
   radstream run --config radstream.toml
   radstream run --config radstream.toml --stage teach
+  radstream dataset export --config radstream.toml --out DIR
 
 Exit codes:
   10 refused by the gate     11 insufficient evidence for it (promote, redistill)
@@ -93,6 +95,8 @@ enum Command {
     PseudoLabel(pseudo_label::PseudoLabelArgs),
     /// Try the teacher on one report.
     Teacher(teacher::TeacherArgs),
+    /// Work with training samples: export the distillation topic, show what there is.
+    Dataset(dataset::DatasetArgs),
     /// Test source profiles on their messages.
     TestProfile(test_profile::TestProfileArgs),
     /// Work with the topics.
@@ -192,6 +196,10 @@ pub fn main() -> ExitCode {
         Command::Teacher(args) => {
             let environment = config::process_environment();
             teacher::run(&args, environment, &mut io::stdin().lock(), &mut stdout, &mut stderr)
+        }
+        Command::Dataset(args) => {
+            let environment = config::process_environment();
+            dataset::run(&args, environment, &mut stdout, &mut stderr)
         }
         Command::TestProfile(args) => test_profile::run(&args, &mut stdout, &mut stderr),
         Command::Topics(TopicsArgs { command: TopicsCommand::Create { config } }) => {

@@ -195,7 +195,7 @@ pub enum DecodeError {
 }
 
 /// Writes `value` as `contract`, framed.
-pub(super) fn encode<T: Serialize>(
+pub(crate) fn encode<T: Serialize>(
     contract: Contract,
     framing: Framing,
     value: &T,

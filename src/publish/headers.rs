@@ -8,13 +8,13 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::Contract;
+use super::{Contract, PublishedVersion};
 
 /// Name of the header that names the schema of the value.
 pub const SCHEMA_HEADER: &str = "radstream.schema";
 
-/// Name of the header of a marker that says which version of the report it is about:
-/// `changed_at/rank/message_at` of [`PublishedVersion`](super::PublishedVersion).
+/// Name of the header that says which version of a report a record is about, of a marker as of a sample:
+/// `changed_at/rank/message_at` of [`PublishedVersion`].
 pub const VERSION_HEADER: &str = "radstream.report.version";
 
 /// Name of the header that says how often an escalation was put off, from 1.
@@ -54,6 +54,24 @@ impl EventHeaders<'_> {
         pass_trace_context(input, &mut headers);
         headers
     }
+}
+
+/// Adds [`VERSION_HEADER`].
+pub(super) fn push_version(headers: &mut Headers, version: PublishedVersion) {
+    let PublishedVersion { changed_at, rank, message_at } = version;
+    push(headers, VERSION_HEADER, &format!("{changed_at}/{rank}/{message_at}"));
+}
+
+/// The version of a report that a record names in its [`VERSION_HEADER`].
+pub fn version_of(headers: &[(String, Vec<u8>)]) -> Option<PublishedVersion> {
+    let text = std::str::from_utf8(find(headers, VERSION_HEADER)?).ok()?;
+    let mut parts = text.split('/');
+    let version = PublishedVersion {
+        changed_at: parts.next()?.parse().ok()?,
+        rank: parts.next()?.parse().ok()?,
+        message_at: parts.next()?.parse().ok()?,
+    };
+    parts.next().is_none().then_some(version)
 }
 
 pub(super) fn push(headers: &mut Headers, name: &str, value: &str) {
@@ -152,6 +170,19 @@ mod tests {
         assert_eq!(given(PARENT, b"a=\xff"), ["traceparent"]);
         assert_eq!(given(PARENT, &[b'a'; 513]), ["traceparent"]);
         assert_eq!(given("nonsense", b"congo=t61"), [""; 0]);
+    }
+
+    #[test]
+    fn a_version_is_read_as_it_is_written_and_nothing_else_is() {
+        let version = PublishedVersion { changed_at: -5, rank: 3, message_at: 7 };
+        let mut headers = Vec::new();
+        push_version(&mut headers, version);
+        assert_eq!(version_of(&headers), Some(version));
+        for bad in ["", "1/2", "1/2/3/4", "a/2/3", "1/99999999999/3"] {
+            let headers = [(VERSION_HEADER.to_owned(), bad.as_bytes().to_vec())];
+            assert_eq!(version_of(&headers), None, "{bad}");
+        }
+        assert_eq!(version_of(&[]), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use uuid::Uuid;
 
-use super::headers::{self, Headers, VERSION_HEADER};
+use super::headers::{self, Headers};
 use super::{Outgoing, PublishedVersion, Publisher, Source, Topic, identity};
 use crate::report::{Report, ReportStatus};
 
@@ -44,18 +44,8 @@ impl EscalationMarker {
             REPLACED_TYPE => Mark::Replaced,
             _ => return None,
         };
-        Some(Self { mark, version: read_version(input)? })
+        Some(Self { mark, version: headers::version_of(input)? })
     }
-}
-
-/// The version that a marker is about.
-pub fn read_version(input: &[(String, Vec<u8>)]) -> Option<PublishedVersion> {
-    let text = std::str::from_utf8(headers::find(input, VERSION_HEADER)?).ok()?;
-    let mut parts = text.split('/');
-    let mut next = || parts.next()?.parse::<i64>().ok();
-    let (changed_at, rank, message_at) = (next()?, next()?, next()?);
-    let rank = i32::try_from(rank).ok()?;
-    parts.next().is_none().then_some(PublishedVersion { changed_at, rank, message_at })
 }
 
 impl Publisher {
@@ -159,7 +149,6 @@ fn of_marker(
     version: &PublishedVersion,
     now_ms: i64,
 ) -> Headers {
-    let PublishedVersion { changed_at, rank, message_at } = version;
     let mut headers = Vec::with_capacity(8);
     headers::push(&mut headers, "ce_specversion", "1.0");
     headers::push(&mut headers, "ce_id", &id.to_string());
@@ -168,7 +157,7 @@ fn of_marker(
     if let Some(time) = headers::rfc3339(now_ms) {
         headers::push(&mut headers, "ce_time", &time);
     }
-    headers::push(&mut headers, VERSION_HEADER, &format!("{changed_at}/{rank}/{message_at}"));
+    headers::push_version(&mut headers, *version);
     headers::pass_trace_context(input, &mut headers);
     headers
 }
@@ -187,11 +176,8 @@ mod tests {
         assert_eq!(read(REPLACED_TYPE), Some(EscalationMarker { mark: Mark::Replaced, version }));
         assert_eq!(read(WITHDRAWN_TYPE), None);
         assert_eq!(EscalationMarker::read(&[]), None);
-        for damaged in ["", "1/2", "1/2/3/4", "1/x/3", "1/9999999999/3"] {
-            let mut headers = written(REPLACED_TYPE);
-            headers.retain(|(name, _)| name != VERSION_HEADER);
-            headers.push((VERSION_HEADER.to_owned(), damaged.as_bytes().to_vec()));
-            assert_eq!(EscalationMarker::read(&headers), None, "{damaged}");
-        }
+        let mut unnamed = written(REPLACED_TYPE);
+        unnamed.retain(|(name, _)| name != headers::VERSION_HEADER);
+        assert_eq!(EscalationMarker::read(&unnamed), None);
     }
 }

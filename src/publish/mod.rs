@@ -22,6 +22,8 @@ mod render;
 mod revision;
 mod sample;
 
+#[cfg(test)]
+pub(crate) use codec::encode;
 pub use codec::{Contract, DecodeError, EncodeError, Framing, SchemaIds, decode};
 pub use dead_letter::ErrorHeaders;
 pub use event::{
@@ -30,10 +32,12 @@ pub use event::{
     PublishedSection, PublishedSource, PublishedStatus, PublishedVersion, SecondOpinion,
     TeacherIdentity,
 };
-pub use headers::{RETRY_ATTEMPT_HEADER, RETRY_NOT_BEFORE_HEADER, SCHEMA_HEADER, VERSION_HEADER};
+pub use headers::{
+    RETRY_ATTEMPT_HEADER, RETRY_NOT_BEFORE_HEADER, SCHEMA_HEADER, VERSION_HEADER, version_of,
+};
 pub use identity::{Identity, content_hash, event_id};
 pub(crate) use identity::{hex, sections_hash};
-pub use marker::{EscalationMarker, Mark, WITHDRAWN_TYPE, read_version};
+pub use marker::{EscalationMarker, Mark, WITHDRAWN_TYPE};
 pub use render::Labelled;
 pub use revision::{Opinion, Revised, TeacherOutcome};
 pub use sample::{Deidentification, DistillationSample, LabelSource, SampleKind, SampleLabel};

@@ -39,6 +39,19 @@ pub enum LabelSource {
     Human,
 }
 
+impl LabelSource {
+    /// Machine name (`teacher`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Student => "student",
+            Self::Teacher => "teacher",
+            Self::Rules => "rules",
+            Self::Human => "human",
+        }
+    }
+}
+
 /// How the text was de-identified.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "documented in schemas/distillation_sample.avsc")]
@@ -95,7 +108,8 @@ impl fmt::Debug for DistillationSample<'_> {
 
 impl Publisher {
     /// The training sample of a report that a teacher has answered: the teacher's statuses, all of
-    /// them, with the student's beside them. `quotes` are the teacher's, of the de-identified text.
+    /// them, with the student's beside them. `quotes` are the teacher's, of the de-identified text. A
+    /// header names the version of the report, so that a store can tell whether a retraction meant it.
     ///
     /// # Errors
     /// [`EncodeError`]; `None` where no teacher answered: labels that the student gave itself are
@@ -161,7 +175,11 @@ impl Publisher {
             contract: Contract::Distillation,
             now_ms,
         };
-        Some(self.seal(revised.input, &escalation.report_key, &sample, &envelope))
+        let sealed = self.seal(revised.input, &escalation.report_key, &sample, &envelope);
+        Some(sealed.map(|mut outgoing| {
+            headers::push_version(&mut outgoing.headers, escalation.report_version);
+            outgoing
+        }))
     }
 }
 
