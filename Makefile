@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 MINUTES ?= 30
-.PHONY: help demo test bench fuzz lint fmt model deps deps-demo deps-tests lock clean \
+.PHONY: help demo test bench fuzz site-adaptation lint fmt model deps deps-demo deps-tests lock clean \
         test-rust test-python test-deploy
 
 help: ## List the targets
@@ -22,10 +22,16 @@ test: lint test-rust test-python test-deploy ## All checks and tests, on real Ka
 
 bench: deps-demo ## Benchmarks: reports per second end to end, intake against Python, the cost of each stage
 	@scripts/python-env.sh bench
-	$(CARGO) bench --profile release --locked
+	$(CARGO) bench --profile release --locked --bench student --bench end_to_end --bench instructions \
+		--bench intake --bench dead_teacher
 
 fuzz: deps-demo ## Fuzz each target for MINUTES (30); then a table of time, memory and findings
 	scripts/fuzz.sh run $(MINUTES)
+
+site-adaptation: deps-tests ## What re-distillation is worth to a site: REPORTS=train.jsonl GOLD=dev.jsonl, both labelled
+	scripts/python-env.sh distill
+	PATH="$(CURDIR)/.venv/bin:$$PATH" $(CARGO) bench --profile release --locked --bench site_adaptation -- \
+		--reports $(abspath $(REPORTS)) --gold $(abspath $(GOLD))
 
 lint: deps-tests ## Format, clippy, dependencies' licences and advisories, ruff, shellcheck
 	$(CARGO) fmt --check
