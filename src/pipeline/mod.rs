@@ -208,7 +208,7 @@ pub fn run(
                 (ends.chunks.clone(), tasks_in.clone(), ends.finished.clone());
             spawn(scope, stop, "decode", move || {
                 let schemas = schemas.as_deref();
-                decode_loop(preparer, service, schemas, &chunks, &tasks, &finished, stop);
+                decode_loop(preparer, (service, schemas), &chunks, &tasks, &finished, stop);
             })?;
         }
         Ok(())
@@ -217,8 +217,7 @@ pub fn run(
 
 fn decode_loop(
     mut preparer: Preparer,
-    service: &Service,
-    schemas: Option<&SchemaLookup>,
+    (service, schemas): (&Service, Option<&SchemaLookup>),
     chunks: &crossbeam_channel::Receiver<Vec<Record>>,
     tasks: &crossbeam_channel::Sender<Vec<Task>>,
     finished: &crossbeam_channel::Sender<Finished>,

@@ -20,12 +20,17 @@ const QUEUE: usize = 64;
 /// Longest text that is copied for it, in bytes: with the queue, 4 MiB at most.
 const LONGEST: usize = 64 << 10;
 
+/// Labels one report.
+pub type Label = Box<dyn FnMut(&ReportText) -> Result<Scored, StudentError> + Send>;
+/// Loads the model.
+pub type Load = Box<dyn FnOnce() -> Result<ShadowModel, StudentError> + Send>;
+
 /// The model, ready to label.
 pub struct ShadowModel {
     /// Who it is.
     pub model: ModelIdentity,
     /// Labels one report.
-    pub label: Box<dyn FnMut(&ReportText) -> Result<Scored, StudentError> + Send>,
+    pub label: Label,
 }
 
 /// What the stage is told of it.
@@ -33,7 +38,7 @@ pub struct ShadowOptions {
     /// Share of reports that it gets, 0 to 1.
     pub share: f64,
     /// Loads it, on its own thread.
-    pub load: Box<dyn FnOnce() -> Result<ShadowModel, StudentError> + Send>,
+    pub load: Load,
 }
 
 /// A report that was labelled by the model in service.
@@ -89,11 +94,7 @@ fn count(outcome: &'static str) {
 
 /// Loads the shadow and labels what is offered, until the stage's work has ended: `open` is then closed.
 /// What waits then is left.
-pub fn run(
-    load: Box<dyn FnOnce() -> Result<ShadowModel, StudentError> + Send>,
-    reports: &Reports,
-    open: &Receiver<()>,
-) {
+pub fn run(load: Load, reports: &Reports, open: &Receiver<()>) {
     let loaded = std::panic::catch_unwind(AssertUnwindSafe(load));
     let problem = match loaded {
         Ok(Ok(mut shadow)) => {

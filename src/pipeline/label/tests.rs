@@ -232,8 +232,7 @@ fn a_shadow_gets_what_was_labelled_and_drift_is_watched() {
     let (mut labeling, mut of) = (labeling(), Generation::of_rules("1", 0));
     let (tap, reports) = shadow::tap(1.0);
     labeling.shadow = Some(tap);
-    let mut reference = Counts::default();
-    reference.reports = 200;
+    let reference = Counts { reports: 200, ..Counts::default() };
     of.drift = Some(DriftMonitor::new(reference, 2));
     let of = Arc::new(of);
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
