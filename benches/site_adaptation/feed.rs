@@ -24,6 +24,11 @@ pub(crate) struct SiteReport {
 pub(crate) fn read(path: &Path) -> Vec<SiteReport> {
     let text =
         fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    parse(&text)
+}
+
+/// Reads the lines of one.
+pub(crate) fn parse(text: &str) -> Vec<SiteReport> {
     text.lines()
         .filter(|line| !line.trim().is_empty())
         .map(|line| serde_json::from_str(line).expect("an object with id, findings, impression"))
@@ -129,4 +134,10 @@ impl Labelled {
 pub(crate) fn model_version(message: &Message) -> Option<String> {
     let event: FindingsEvent<'static> = decode(Contract::Findings, message.bytes()).ok()?;
     Some(event.model?.version.clone())
+}
+
+/// Whether it is a revision that the teacher decided.
+pub(crate) fn is_answered(message: &Message) -> bool {
+    let event: FindingsEvent<'static> = decode(Contract::Findings, message.bytes()).unwrap();
+    event.teacher_outcome.is_some_and(|outcome| outcome == "teacher")
 }

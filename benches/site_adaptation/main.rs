@@ -3,8 +3,8 @@
 //! 1. Gold reports go through stage label with the shipped student: the figures before.
 //! 2. The site's reports go, as HL7 messages, through stage label, which sends all of them on, and stage
 //!    teach, which asks a recorded teacher over HTTP.
-//! 3. `radstream redistill` exports, trains, and asks the gate. Stage label, still running, takes the new
-//!    student over.
+//! 3. `radstream redistill` exports, trains, and asks the gate, which judges by the set that ships and by
+//!    every sixth of the site's reports, kept apart. Stage label, still running, takes the new student over.
 //! 4. The gold reports go through it again: the figures after.
 //!
 //! Prints both with the paired difference, and draws them. It fails when the gate does not promote, when
@@ -126,6 +126,8 @@ struct Site<'a> {
     stage: Stage<'static>,
     server: TeacherServer,
     reports: Vec<SiteReport>,
+    /// What the gate judges by: never streamed, and other reports than those of the figures.
+    gate_gold: PathBuf,
     args: &'a Args,
     store: &'a Path,
 }
@@ -139,7 +141,16 @@ impl<'a> Site<'a> {
         let options =
             TeacherOptions { answers: Answers::Recorded(labels), ..TeacherOptions::default() };
         let server = TeacherServer::start(options).unwrap();
-        Self { broker, stage, server, reports: feed::read(&args.reports), args, store }
+        let text = fs::read_to_string(&args.reports).unwrap();
+        let joined = |lines: &mut dyn Iterator<Item = (usize, &str)>| {
+            lines.map(|(_, line)| format!("{line}\n")).collect::<String>()
+        };
+        let lines = || text.lines().enumerate();
+        let kept = joined(&mut lines().filter(|(number, _)| number % 6 == 0));
+        let streamed = joined(&mut lines().filter(|(number, _)| number % 6 != 0));
+        let gate_gold = args.out.join("gate-gold.jsonl");
+        fs::write(&gate_gold, kept).unwrap();
+        Self { broker, stage, server, reports: feed::parse(&streamed), gate_gold, args, store }
     }
 
     fn config(&self, stage: &Stage<'_>, instance: &str, more: &str) -> String {
@@ -147,7 +158,7 @@ impl<'a> Site<'a> {
         let more = format!(
             "[student]\nmodel = \"{store}/current\"\nwatch_interval_s = 1\n\
              [promotion]\nstore = \"{store}\"\ngold = [\"models/gold/held-out.jsonl\", \"{}\"]\n{more}",
-            path(&self.args.gold),
+            path(&self.gate_gold),
         );
         stage
             .config(instance, &more)
@@ -191,9 +202,11 @@ impl<'a> Site<'a> {
         self.broker.produce(&self.stage.topic("in"), self.reports.iter().map(SiteReport::message));
         let mut reader = self.broker.reader(&[&self.stage.topic("findings")]);
         let all = self.reports.len();
-        reader.until("a second opinion on every report", PATIENCE, |read| {
+        let read = reader.until("a second opinion on every report", PATIENCE, |read| {
             read.iter().filter(|message| is_revision(message)).count() >= all
         });
+        let answered = read.iter().filter(|message| feed::is_answered(message)).count();
+        println!("{answered} of {all} answered by the teacher");
         self.server.counts().requests
     }
 
@@ -203,7 +216,7 @@ impl<'a> Site<'a> {
         let mut train =
             vec![python.as_str(), "-m", "radstream_distill", "make", "--config", training];
         train.extend(["--out", "{out}", "--work", "{work}"]);
-        train.extend(["--set", "data.datasets=[\"{dataset}\"]"]);
+        train.extend(["--set", "data.datasets=[\"{dataset}\"]", "--set", "data.held_out=[{gold}]"]);
         train.extend(args.more.iter().map(String::as_str));
         let train: Vec<String> = train.iter().map(|part| toml_text(part)).collect();
         let more = format!(
@@ -276,9 +289,10 @@ impl<'a> Site<'a> {
                     report["systems"][system]["figures"][&figure]["value"].as_f64().unwrap()
                 };
                 let gain = &report["comparisons"][0]["differences"][&figure];
-                let of = |part: &Value| part.as_f64().unwrap();
+                let number = |part: &Value| part.as_f64().unwrap();
                 let interval = &gain["interval"];
-                let gain = [of(&gain["value"]), of(&interval["low"]), of(&interval["high"])];
+                let gain =
+                    [number(&gain["value"]), number(&interval["low"]), number(&interval["high"])];
                 Figure { name, before: of(1), after: of(0), gain }
             })
             .into()

@@ -25,6 +25,8 @@ class DataConfig:
     """Pseudo-labelled reports of a site; they join the training part only."""
     datasets: tuple[str, ...] = ()
     """Folders that `radstream dataset export` writes (see `dataset.py`); they join the training part only."""
+    held_out: tuple[str, ...] = ()
+    """Labelled reports to judge by later (gold sets): their texts are left out of what is trained on."""
     include_reviews: bool = False
     """Train also on samples of a dataset that a person has yet to look at."""
     human_weight: float = 2.0

@@ -69,7 +69,8 @@ def load_data(config: RunConfig) -> Data:
         block=data.block,
         seed=config.seed,
     )
-    held = {corpus.text_key(example.text) for example in (*split.validation, *split.calibration)}
+    gold = [example for name in data.held_out for example in corpus.load_reports(config.path(name))]
+    held = {corpus.text_key(example.text) for example in (*split.validation, *split.calibration, *gold)}
     taught = [example for name in data.teacher_reports for example in corpus.load_reports(config.path(name))]
     exported = {
         name: load_dataset(

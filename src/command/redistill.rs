@@ -121,6 +121,8 @@ impl Job<'_> {
             match self.candidate(&folder) {
                 Ok(found) if found.manifest_sha256 == trained => {
                     step(stderr, "going on: the candidate is trained, the gate has not decided");
+                    // Retractions do not wait for a gate that cannot judge.
+                    self.export(&folder, stderr)?;
                     return self.gate(&folder, &state, stdout, stderr);
                 }
                 _ => {
@@ -144,8 +146,9 @@ impl Job<'_> {
             Next::Train { resume } => resume,
         };
         state = state.training(&dataset, Timestamp::now().to_string());
-        folder.write(&state)?;
+        // First: what an earlier run left must not pass for training on this dataset.
         folder.make_ready(resume)?;
+        folder.write(&state)?;
         let going_on = if resume { ", going on where it was stopped" } else { "" };
         step(stderr, &format!("training on {} texts{going_on}", dataset.totals.rows));
         let command = &self.settings.redistill.train;
@@ -162,7 +165,8 @@ impl Job<'_> {
         let places = self.placeholders(folder);
         let command = &self.settings.redistill.export;
         if command.is_empty() {
-            child::run_ourselves("the export", &places, folder.lock())?;
+            let keep_days = self.settings.redistill.keep_days;
+            child::run_ourselves("the export", &places, keep_days, folder.lock())?;
         } else {
             child::run("the export", command, &places, folder.lock())?;
         }
@@ -223,11 +227,17 @@ impl Job<'_> {
     }
 
     fn placeholders(&self, folder: &Folder) -> Placeholders {
+        let gold = &self.settings.promotion.gold;
         Placeholders {
             config: self.args.config.clone(),
             dataset: folder.dataset_folder(),
             out: folder.candidate(),
             work: folder.training(),
+            // The training command may read names from a folder of its own.
+            gold: gold
+                .iter()
+                .map(|path| std::path::absolute(path).unwrap_or(path.clone()))
+                .collect(),
         }
     }
 }

@@ -90,6 +90,7 @@ fn promotion(s: &Settings, found: &mut Vec<Finding>) {
     let gate = &s.promotion;
     let least = s.redistill.min_new_samples;
     within(found, "redistill.min_new_samples", least, 0..=1_000_000_000);
+    within(found, "redistill.keep_days", s.redistill.keep_days, 0..=36_500);
     within(found, "promotion.log_loss_margin", gate.log_loss_margin, 0.0..=10.0);
     within(found, "promotion.keep", gate.keep, 2..=1_000);
     within(found, "promotion.resamples", gate.resamples, 200..=100_000);

@@ -13,11 +13,15 @@ pub struct Redistill {
     pub work: PathBuf,
     /// New samples without which nothing is done. 0 to 1000000000. Default 500.
     pub min_new_samples: u64,
+    /// Days after which a sample leaves the dataset. 0 to 36500. Default 0: never. Not with a command of
+    /// your own for the export.
+    pub keep_days: u32,
     /// Command that exports the topic into {dataset}, as a list of words. Default []: this program's own
     /// `dataset export`.
     pub export: Vec<String>,
     /// Command that trains a student on {dataset} and writes its folder to {out}, with checkpoints in
-    /// {work}; run where radstream runs. {config} is our configuration file. Default: the training of
+    /// {work}; run where radstream runs. {config} is our configuration file, {gold} the gold sets of the
+    /// gate (quoted, with commas): their texts must not be trained on. Default: the training of
     /// this repository, from its root, with `distill` installed in .venv.
     pub train: Vec<String>,
 }
@@ -28,6 +32,7 @@ impl Default for Redistill {
         Self {
             work: PathBuf::from("models/redistill"),
             min_new_samples: 500,
+            keep_days: 0,
             export: Vec::new(),
             train: words(&[
                 ".venv/bin/python",
@@ -42,6 +47,8 @@ impl Default for Redistill {
                 "{work}",
                 "--set",
                 "data.datasets=[\"{dataset}\"]",
+                "--set",
+                "data.held_out=[{gold}]",
             ]),
         }
     }

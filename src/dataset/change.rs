@@ -42,10 +42,11 @@ pub(super) fn read(record: &Record, pseudonyms: &Pseudonyms) -> Change {
         Err(_) => return Change::Unusable("avro"),
     };
     let Some(text) = unhex(&sample.text_hash) else { return Change::Unusable("text_hash") };
+    let event = pseudonyms.of_event(sample.event_id);
     match sample.kind {
-        SampleKind::Withdrawn => Change::Withdrawn { text, event: sample.event_id },
+        SampleKind::Withdrawn => Change::Withdrawn { text, event },
         SampleKind::Unknown => Change::Unusable("kind"),
-        SampleKind::Sample => match entry(&sample, text, report, version) {
+        SampleKind::Sample => match entry(&sample, SampleKey { text, report, event }, version) {
             Ok(entry) => Change::Sample(entry, Box::new(Row::new(sample, &entry))),
             Err(code) => Change::Unusable(code),
         },
@@ -54,8 +55,7 @@ pub(super) fn read(record: &Record, pseudonyms: &Pseudonyms) -> Change {
 
 fn entry(
     sample: &DistillationSample<'_>,
-    text: TextHash,
-    report: Report,
+    key: SampleKey,
     version: Option<PublishedVersion>,
 ) -> Result<Entry, &'static str> {
     let day = day_of(sample.created_at).ok_or("created_at")?;
@@ -68,6 +68,5 @@ fn entry(
         return Err("labels");
     }
     let human = sample.labels.iter().any(|label| label.label_source == LabelSource::Human);
-    let key = SampleKey { text, report, event: sample.event_id };
     Ok(Entry { key, version, created_at: sample.created_at, day, human })
 }

@@ -53,7 +53,7 @@ type Report = [u8; 16];
 struct SampleKey {
     text: TextHash,
     report: Report,
-    /// `event_id` of the finding that was doubted.
+    /// Pseudonym of the finding that was doubted.
     event: Uuid,
 }
 

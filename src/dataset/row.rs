@@ -156,7 +156,7 @@ impl Row {
             sample_id: sample.sample_id.to_string(),
             text_hash: hex(&entry.key.text),
             report: hex(&entry.key.report),
-            event_id: sample.event_id.to_string(),
+            event_id: entry.key.event.to_string(),
             report_changed_at: entry.version.map(|version| version.changed_at),
             report_rank: entry.version.map(|version| version.rank),
             report_message_at: entry.version.map(|version| version.message_at),

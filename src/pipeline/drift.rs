@@ -1,5 +1,7 @@
 //! What a model labels held against its reference, as metrics: [`crate::drift`] on the move.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use parking_lot::Mutex;
 
 use crate::drift::{ACT, Counts, Drift, Observed, WATCH, Window, compare, worst};
@@ -10,22 +12,37 @@ use crate::telemetry::totals::Totals;
 pub struct DriftMonitor {
     reference: Counts,
     window: Mutex<Window>,
+    retired: AtomicBool,
 }
 
 impl DriftMonitor {
     /// Compares windows of about `reports` reports with `reference`.
     pub fn new(reference: Counts, reports: u64) -> Self {
-        Self { reference, window: Mutex::new(Window::new(reports)) }
+        Self {
+            reference,
+            window: Mutex::new(Window::new(reports)),
+            retired: AtomicBool::new(false),
+        }
     }
 
     /// Notes a labelled report, and shows how far the window has drifted when it is full again.
     pub fn note(&self, report: &Observed, totals: &Totals) {
+        if self.retired.load(Ordering::Relaxed) {
+            return;
+        }
         let Some(window) = self.window.lock().add(report) else { return };
         let drifts = compare(&self.reference, &window);
         drifts.iter().for_each(|drift| show(drift.figure, drift.observation_name(), drift.psi));
         #[expect(clippy::cast_precision_loss, reason = "a gauge for reading")]
         metrics::gauge!(names::DRIFT_REPORTS).set(window.reports as f64);
         totals.set_drift(worst(&drifts).as_ref().map(sentence));
+    }
+}
+
+impl DriftMonitor {
+    /// Another model is in service: the reports that are still this one's show nothing any more.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
     }
 }
 

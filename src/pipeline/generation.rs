@@ -135,7 +135,12 @@ impl Service {
     /// what is left of the old one.
     pub fn switch(&self, next: Generation, totals: &Totals) -> Weak<Generation> {
         // Before it labels: what follows is of it.
-        info(&self.current().model, 0.0);
+        let before = self.current();
+        info(&before.model, 0.0);
+        if let Some(monitor) = &before.drift {
+            monitor.retire();
+        }
+        drop(before);
         introduce(&next, totals);
         let old = std::mem::replace(&mut *self.current.write(), Arc::new(next));
         metrics::counter!(names::MODEL_SWAPS_TOTAL).increment(1);

@@ -172,7 +172,10 @@ impl Store {
         let astray = || StoreError::Astray { path: path.clone() };
         let target = match fs::read_link(&path) {
             Ok(target) => target,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // A link that was lost is no empty store: the next model would come in without a gate.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.history.is_empty() => {
+                return Ok(None);
+            }
             Err(_) => return Err(astray()),
         };
         let name = target.strip_prefix(VERSIONS).ok().and_then(Path::to_str).ok_or_else(astray)?;
@@ -187,12 +190,13 @@ impl Store {
         self.history.previous().filter(|name| self.holds(name)).map(|name| Version(name.to_owned()))
     }
 
-    /// A version by its name.
+    /// A version that was in service, by its name.
     ///
     /// # Errors
     /// [`StoreError::NoVersion`].
     pub fn version(&self, name: &str) -> Result<Version, StoreError> {
-        let known = self.versions.names()?;
+        let mut known = self.versions.names()?;
+        known.retain(|name| self.history.latest().any(|served| served == name));
         if known.iter().any(|known| known == name) {
             return Ok(Version(name.to_owned()));
         }

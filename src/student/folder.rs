@@ -115,7 +115,7 @@ impl Listing {
             let path = folder.join(name);
             let bytes = manifest::read(&path).map_err(E::from)?;
             let found = hex(&Sha256::digest(&bytes));
-            if found != *sha256 {
+            if found != *sha256 || expected_bytes != bytes.len() as u64 {
                 let mismatch = StudentError::HashMismatch {
                     file: path,
                     expected: sha256.clone(),

@@ -157,7 +157,8 @@ pub(super) fn unreadable(path: &Path, source: io::Error) -> StudentError {
 
 fn verify(path: &Path, entry: &FileEntry, bytes: Vec<u8>) -> Result<Vec<u8>, StudentError> {
     let found = hex(&Sha256::digest(&bytes));
-    if found.eq_ignore_ascii_case(&entry.sha256) {
+    let found_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if found.eq_ignore_ascii_case(&entry.sha256) && found_bytes == entry.bytes {
         return Ok(bytes);
     }
     Err(StudentError::HashMismatch {
@@ -165,7 +166,7 @@ fn verify(path: &Path, entry: &FileEntry, bytes: Vec<u8>) -> Result<Vec<u8>, Stu
         expected: entry.sha256.clone(),
         found,
         expected_bytes: entry.bytes,
-        found_bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+        found_bytes,
     })
 }
 

@@ -18,10 +18,13 @@ pub(super) struct Placeholders {
     pub(super) out: PathBuf,
     /// `{work}`: folder for checkpoints.
     pub(super) work: PathBuf,
+    /// `{gold}`: the gold sets, quoted, with commas between them. Their texts must not be trained on.
+    pub(super) gold: Vec<PathBuf>,
 }
 
 impl Placeholders {
     fn fill(&self, argument: &str) -> String {
+        let gold: Vec<String> = self.gold.iter().map(|path| format!("{path:?}")).collect();
         [
             ("{config}", &self.config),
             ("{dataset}", &self.dataset),
@@ -32,6 +35,7 @@ impl Placeholders {
         .fold(argument.to_owned(), |text, (name, path)| {
             text.replace(name, &path.display().to_string())
         })
+        .replace("{gold}", &gold.join(","))
     }
 }
 
@@ -75,6 +79,7 @@ pub(super) fn run(
 pub(super) fn run_ourselves(
     what: &'static str,
     places: &Placeholders,
+    keep_days: u32,
     lock: &File,
 ) -> Result<(), ChildFailure> {
     let program = std::env::current_exe().map_err(|source| ChildFailure::Start {
@@ -83,7 +88,10 @@ pub(super) fn run_ourselves(
         source,
     })?;
     let arguments = ["dataset", "export", "--config", "{config}", "--out", "{dataset}"];
-    let arguments: Vec<String> = arguments.iter().map(|text| places.fill(text)).collect();
+    let mut arguments: Vec<String> = arguments.iter().map(|text| places.fill(text)).collect();
+    if keep_days > 0 {
+        arguments.extend(["--keep-days".to_owned(), keep_days.to_string()]);
+    }
     wait(what, &program, &arguments, lock, true)
 }
 

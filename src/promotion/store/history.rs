@@ -84,6 +84,11 @@ impl History {
         &self.0
     }
 
+    /// Nothing was ever in service.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Different versions, the latest first.
     pub(super) fn latest(&self) -> impl Iterator<Item = &str> {
         let versions: Vec<&str> = self.0.iter().rev().map(|entry| entry.version.as_str()).collect();
