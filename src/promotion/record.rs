@@ -1,7 +1,5 @@
 //! The record of a decision: JSON for machines, Markdown for people. Pure.
 
-use std::fmt::Write as _;
-
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
@@ -161,8 +159,7 @@ impl Record {
                 short(&c.manifest_sha256)
             )
         };
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "{} by radstream {}.\n", self.time, self.radstream);
+        out += &format!("{} by radstream {}.\n\n", self.time, self.radstream);
         out += "| | model | version | network | manifest |\n| --- | --- | --- | --- | --- |\n";
         out += &self.champion.as_ref().map_or_else(String::new, |c| model("champion", c));
         out += &model("challenger", &self.challenger);
@@ -174,26 +171,25 @@ impl Record {
         if !self.reasons.is_empty() {
             out.push('\n');
         }
-        let _ = writeln!(out, "| {} |\n|{}", HEADER.join(" | "), " --- |".repeat(HEADER.len()));
+        out += &format!("| {} |\n|{}\n", HEADER.join(" | "), " --- |".repeat(HEADER.len()));
         for guard in &self.guards {
             let cells: Vec<String> = row(guard).iter().map(|text| cell(text)).collect();
-            let _ = writeln!(out, "| {} |", cells.join(" | "));
+            out += &format!("| {} |\n", cells.join(" | "));
         }
         if !self.gold.is_empty() {
             out += "\n| gold set | reports | sha256 |\n| --- | --- | --- |\n";
             for gold in &self.gold {
                 let name = cell(&gold.name);
-                let _ = writeln!(out, "| {name} | {} | `{}` |", gold.reports, gold.sha256);
+                out += &format!("| {name} | {} | `{}` |\n", gold.reports, gold.sha256);
             }
-            let _ = writeln!(
-                out,
+            out += &format!(
                 "\nDifferences are challenger minus champion, with 95 % intervals of a paired \
-                 bootstrap ({} resamples, seed {}).",
+                 bootstrap ({} resamples, seed {}).\n",
                 self.resamples, self.seed
             );
         }
         for (title, file) in plots {
-            let _ = writeln!(out, "\n![{}]({file})", cell(title));
+            out += &format!("\n![{}]({file})\n", cell(title));
         }
         out
     }
