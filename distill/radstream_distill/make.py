@@ -73,9 +73,7 @@ def load_data(config: RunConfig) -> Data:
     held = {corpus.text_key(example.text) for example in (*split.validation, *split.calibration, *gold)}
     taught = [example for name in data.teacher_reports for example in corpus.load_reports(config.path(name))]
     exported = {
-        name: load_dataset(
-            config.path(name), human_weight=data.human_weight, include_reviews=data.include_reviews
-        )
+        name: load_dataset(config.path(name), human_weight=data.human_weight, include_reviews=data.include_reviews)
         for name in data.datasets
     }
     taught.extend(example for dataset in exported.values() for example in dataset.examples)
