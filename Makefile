@@ -9,10 +9,10 @@ export PYTHONDONTWRITEBYTECODE := 1
 .DEFAULT_GOAL := help
 MINUTES ?= 30
 .PHONY: help demo test bench fuzz site-adaptation lint fmt model deps deps-demo deps-tests lock clean \
-        test-rust test-python test-deploy
+        test-rust test-python test-deploy second-server
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: deps-demo ## Build and see it work: an embedded broker, generated reports, no set-up
 	$(CARGO) build --release --locked
@@ -38,8 +38,8 @@ lint: deps-tests ## Format, clippy, dependencies' licences and advisories, ruff,
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
 	scripts/check-dependencies.sh
-	.venv/bin/ruff check --quiet distill deploy benches
-	.venv/bin/ruff format --quiet --check deploy benches
+	.venv/bin/ruff check --quiet distill deploy benches tests
+	.venv/bin/ruff format --quiet --check deploy benches tests
 	.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR --exclude=SC2016 scripts/*.sh .ci/run
 
 test-rust: deps-tests ## Rust: unit tests, and the binary against real Kafka
@@ -53,10 +53,15 @@ test-python: deps-tests ## Python: types and tests of the training package
 test-deploy: deps-tests ## Deployment files: do they parse, and agree with the code?
 	$(PYTHON) -m pytest -q deploy
 
+# Not part of `test`: 35 MB more to fetch, and minutes, for what changes only with the client.
+second-server: deps-tests ## The teacher's client against llama.cpp's server, with a model made on the spot
+	$(CARGO) build --release --locked
+	scripts/second-server.sh
+
 fmt: deps-tests ## Format all code
 	$(CARGO) fmt
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
-	.venv/bin/ruff format --quiet deploy benches
+	.venv/bin/ruff format --quiet deploy benches tests
 
 model: ## Train the default student again, from distill/
 	scripts/system-packages.sh build

@@ -24,6 +24,8 @@ lock "Lock of requirements-checks.in, for Linux and Python 3.11 or newer." \
     requirements-checks.txt requirements-checks.in
 lock "Lock of requirements-bench.in, for Python 3.11 or newer." \
     requirements-bench.txt requirements-bench.in
+lock "Lock of requirements-second-server.in, for Python 3.11 or newer." \
+    requirements-second-server.txt requirements-second-server.in
 lock "Lock of distill/pyproject.toml with the extra dev, for Linux. The NVIDIA wheels come with PyTorch." \
     requirements-distill.txt --extra dev --constraint requirements-checks.txt pyproject.toml
 lock "ONNX Runtime for CUDA with NVIDIA's libraries, for Linux on x86_64." \

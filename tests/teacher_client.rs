@@ -1,4 +1,7 @@
 //! The teacher's client against a server that fails in every way there is: over real HTTP.
+//!
+//! What can be asked of any server is asked of the one whose base URL `RADSTREAM_TEACHER` names, where it
+//! is set; `make second-server` does that, with llama.cpp's. Then the stub is not there to count.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop there")]
 
@@ -32,6 +35,19 @@ fn provider(server: &TeacherServer) -> ProviderOptions {
         request: serde_json::Map::new(),
         ca_file: None,
         proxy: None,
+    }
+}
+
+/// A server that answers well, the stub unless `RADSTREAM_TEACHER` names another, and how to reach it.
+fn answering(stub: StubOptions) -> (Option<TeacherServer>, ProviderOptions) {
+    let server = TeacherServer::start(stub).unwrap();
+    let stub = provider(&server);
+    match std::env::var("RADSTREAM_TEACHER") {
+        Ok(base_url) => {
+            let timeout = Duration::from_secs(300);
+            (None, ProviderOptions { base_url, timeout, ..stub })
+        }
+        Err(_) => (Some(server), stub),
     }
 }
 
@@ -79,7 +95,8 @@ async fn ask(teacher: &Teacher, text: &str) -> Result<FindingStatus, AskError> {
 
 #[tokio::test]
 async fn an_answer_comes_with_quotes_confidence_tokens_and_cost() {
-    let (server, teacher) = stub(StubOptions::default());
+    let (server, provider) = answering(StubOptions::default());
+    let teacher = Teacher::new(vec![member(provider)], options()).unwrap();
     let (given, remembered) = teacher.ask(&question(TEXT), 1).await.unwrap();
     assert!(!remembered);
     let cell = given.answer.cells[Observation::PleuralEffusion as usize];
@@ -87,14 +104,13 @@ async fn an_answer_comes_with_quotes_confidence_tokens_and_cost() {
     assert!(cell.quote.unwrap().text(&sections(TEXT)).contains("pleural effusion"));
     assert!((0.4..=1.0).contains(&cell.confidence.unwrap()));
     assert!(given.usage.counted);
-    let counts = server.counts();
-    assert_eq!(
-        (given.usage.prompt, given.usage.completion),
-        (counts.prompt_tokens, counts.completion_tokens)
-    );
-    let price = counts.prompt_tokens as f64 + 2.0 * counts.completion_tokens as f64;
-    assert!((given.cost - price / 1e6).abs() < 1e-12);
-    assert_eq!(teacher.spent_today().tokens, counts.prompt_tokens + counts.completion_tokens);
+    let (prompt, completion) = (given.usage.prompt, given.usage.completion);
+    if let Some(counts) = server.map(|server| server.counts()) {
+        assert_eq!((prompt, completion), (counts.prompt_tokens, counts.completion_tokens));
+    }
+    let price = prompt as f64 + 2.0 * completion as f64;
+    assert!(price > 500.0 && (given.cost - price / 1e6).abs() < 1e-12);
+    assert_eq!(teacher.spent_today().tokens, prompt + completion);
 }
 
 #[tokio::test]
@@ -146,8 +162,8 @@ async fn an_answer_that_breaks_a_rule_is_repaired_once_and_then_given_up() {
 
 #[tokio::test]
 async fn the_same_text_is_asked_about_once_however_many_ask_at_once() {
-    let (server, teacher) = stub(StubOptions::default());
-    let teacher = Arc::new(teacher);
+    let (server, provider) = answering(StubOptions::default());
+    let teacher = Arc::new(Teacher::new(vec![member(provider)], options()).unwrap());
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..200 {
         let teacher = Arc::clone(&teacher);
@@ -157,7 +173,8 @@ async fn the_same_text_is_asked_about_once_however_many_ask_at_once() {
         });
     }
     let remembered = tasks.join_all().await.into_iter().filter(|remembered| *remembered).count();
-    assert_eq!((server.counts().requests, remembered), (2, 198));
+    assert_eq!(remembered, 198);
+    assert!(server.is_none_or(|server| server.counts().requests == 2));
 }
 
 #[tokio::test]
@@ -171,14 +188,15 @@ async fn a_server_that_knows_no_schema_is_asked_in_json_mode() {
 
 #[tokio::test]
 async fn a_key_that_is_not_accepted_waits_for_a_person_and_costs_one_call_a_cooldown() {
-    let api_key = Some("another".to_owned());
-    let (server, _) = stub(StubOptions { api_key, ..StubOptions::default() });
+    let api_key = Some("key".to_owned());
+    let (server, provider) = answering(StubOptions { api_key, ..StubOptions::default() });
+    let wrong = ProviderOptions { api_key: "another key".into(), ..provider };
     let two = TeacherOptions { attempts: 2, ..options() };
-    let teacher = Teacher::new(vec![member(provider(&server))], two).unwrap();
+    let teacher = Teacher::new(vec![member(wrong)], two).unwrap();
     let error = ask(&teacher, TEXT).await.unwrap_err();
     assert!(matches!(error, AskError::Unavailable(CallError::Unauthorised { status: 401, .. })));
-    assert_eq!(server.counts().refused_auth, 2);
-    assert!(!error.to_string().contains("key\""), "{error}");
+    assert!(server.is_none_or(|server| server.counts().refused_auth == 2));
+    assert!(!error.to_string().contains("another key"), "{error}");
 }
 
 #[tokio::test]
@@ -209,11 +227,12 @@ async fn the_next_provider_is_asked_while_the_first_is_out_of_order() {
 
 #[tokio::test]
 async fn text_as_received_goes_to_local_providers_only() {
-    let (server, teacher) = stub(StubOptions::default());
+    let (server, provider) = answering(StubOptions::default());
+    let teacher = Teacher::new(vec![member(provider.clone())], options()).unwrap();
     let question = Question::as_received(sections(TEXT));
     assert_eq!(teacher.ask(&question, 1).await.err(), Some(AskError::NotAllowed));
-    assert_eq!(server.counts().requests, 0);
-    let local = ProviderOptions { local: true, ..provider(&server) };
+    assert!(server.as_ref().is_none_or(|server| server.counts().requests == 0));
+    let local = ProviderOptions { local: true, ..provider };
     let teacher = Teacher::new(vec![member(local)], options()).unwrap();
     assert!(teacher.ask(&question, 1).await.is_ok());
 }
@@ -221,8 +240,8 @@ async fn text_as_received_goes_to_local_providers_only() {
 #[tokio::test]
 async fn no_more_are_asked_at_once_than_allowed_and_all_are_answered() {
     let latency = Duration::from_millis(5);
-    let (server, _) = stub(StubOptions { latency, ..StubOptions::default() });
-    let mut limited = member(provider(&server));
+    let (server, provider) = answering(StubOptions { latency, ..StubOptions::default() });
+    let mut limited = member(provider);
     limited.limits.concurrency = 6;
     let teacher = Arc::new(Teacher::new(vec![limited], options()).unwrap());
     let mut tasks = tokio::task::JoinSet::new();
@@ -233,9 +252,10 @@ async fn no_more_are_asked_at_once_than_allowed_and_all_are_answered() {
         tasks.spawn(async move { ask(&teacher, &text).await.is_ok() });
     }
     assert!(tasks.join_all().await.into_iter().all(|answered| answered));
-    let counts = server.counts();
-    assert_eq!(counts.answered_well, 120);
-    assert!((2..=6).contains(&counts.most_at_once), "{counts:?}");
+    if let Some(counts) = server.map(|server| server.counts()) {
+        assert_eq!(counts.answered_well, 120);
+        assert!((2..=6).contains(&counts.most_at_once), "{counts:?}");
+    }
 }
 
 #[tokio::test]
@@ -285,11 +305,13 @@ async fn calls_a_minute_are_limited_at_the_server() {
 
 #[tokio::test]
 async fn votes_give_shares_and_agreement() {
-    let (server, teacher) = stub(StubOptions::default());
+    let (server, provider) = answering(StubOptions::default());
+    let teacher = Teacher::new(vec![member(provider)], options()).unwrap();
     let (given, _) = teacher.ask(&question(TEXT), 3).await.unwrap();
-    assert_eq!((given.votes, server.counts().requests), (3, 3));
+    assert_eq!(given.votes, 3);
+    assert!(server.is_none_or(|server| server.counts().requests == 3));
     let effusion = Observation::PleuralEffusion as usize;
-    // The stand-in is of one mind.
+    // Either server is of one mind.
     assert_eq!(given.answer.cells[effusion].agreement, Some(1.0));
     assert_eq!(given.shares.unwrap()[effusion], [0.0, 1.0, 0.0, 0.0]);
 }

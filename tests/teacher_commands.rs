@@ -166,6 +166,14 @@ fn pseudo_label_notes_what_got_no_answer_and_stops_when_nobody_is_there() {
     server.set_failures(Failures::always(Fault::ServerError));
     let gone = run(&args, &config(&server, ""));
     assert_eq!(gone.code, Some(69), "{}", gone.stderr);
+
+    // A handful is enough when none of them is answered: a key that is not accepted is no success.
+    reports(&input, 3);
+    let closed = TeacherOptions { api_key: Some("key".to_owned()), ..TeacherOptions::default() };
+    let closed = TeacherServer::start(closed).unwrap();
+    let few = run(&args, &config(&closed, ""));
+    assert_eq!(few.code, Some(69), "{}", few.stderr);
+    assert!(few.stderr.contains("the key is not accepted"), "{}", few.stderr);
 }
 
 #[test]

@@ -6,8 +6,8 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::deidentify::Deidentified;
@@ -39,15 +39,25 @@ pub fn version() -> &'static str {
 }
 
 /// The schema of the answer as servers take it: without the keys that are for readers of the file.
-pub fn response_schema() -> &'static Value {
-    static PARSED: LazyLock<Value> = LazyLock::new(|| {
-        let mut schema: Value = serde_json::from_str(SCHEMA).unwrap_or_default();
-        if let Some(object) = schema.as_object_mut() {
-            object.remove("$schema");
-            object.remove("title");
-        }
-        schema
-    });
+/// What it says of the keys stays as it is written: servers that hold a model to a schema let it write
+/// them in the schema's order, and the prompt asks for the same.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResponseSchema {
+    #[serde(rename = "type")]
+    kind: String,
+    description: String,
+    properties: Box<RawValue>,
+    required: Vec<String>,
+    additional_properties: bool,
+    #[serde(rename = "$defs")]
+    definitions: Box<RawValue>,
+}
+
+/// The schema of the answer.
+pub fn response_schema() -> &'static ResponseSchema {
+    static PARSED: LazyLock<ResponseSchema> =
+        LazyLock::new(|| serde_json::from_str(SCHEMA).unwrap_or_default());
     &PARSED
 }
 
@@ -200,8 +210,9 @@ mod tests {
 
     #[test]
     fn the_prompt_and_the_schema_name_every_observation_in_order() {
-        let properties = response_schema()["properties"].as_object().unwrap();
-        let required = response_schema()["required"].as_array().unwrap();
+        let schema = serde_json::to_value(response_schema()).unwrap();
+        let properties = schema["properties"].as_object().unwrap();
+        let required = schema["required"].as_array().unwrap();
         let mut rest = SYSTEM;
         for (observation, required) in Observation::ALL.iter().zip(required) {
             assert!(properties.contains_key(observation.name()));

@@ -13,12 +13,13 @@ use async_openai::config::{AzureConfig, Config, OpenAIConfig};
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use reqwest::{Response, StatusCode};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::report::Phi;
 
 use super::answer::{AnswerProblem, TokenLogprob};
-use super::prompt::{Message, response_schema};
+use super::prompt::{Message, ResponseSchema, response_schema};
 
 mod fault;
 mod reply;
@@ -252,7 +253,7 @@ impl Provider {
     ) -> Result<Completion, CallError> {
         let request = self.request(conversation, vote, format);
         let answer: Result<Value, OpenAIError> =
-            self.client.chat().create_byot::<&Value, Value>(&request).await;
+            self.client.chat().create_byot::<&Request, Value>(&request).await;
         match answer {
             Ok(value) => {
                 let reply: Reply =
@@ -260,6 +261,10 @@ impl Provider {
                 reply.completion(conversation)
             }
             Err(OpenAIError::Boxed(error)) => match error.downcast::<CallError>() {
+                // An answer like any other that is not valid: it may be repaired.
+                Ok(error) if matches!(*error, CallError::AnswerUnread { .. }) => {
+                    Ok(reply::unread(conversation))
+                }
                 Ok(error) => Err(*error),
                 Err(_) => Err(CallError::Unreadable),
             },
@@ -268,40 +273,77 @@ impl Provider {
         }
     }
 
-    fn request(&self, conversation: &[Message], vote: Option<u32>, format: AnswerFormat) -> Value {
-        let mut body = Map::new();
-        body.insert("model".to_owned(), json!(self.options.model));
-        body.insert("messages".to_owned(), json!(conversation));
+    fn request(
+        &self,
+        conversation: &[Message],
+        vote: Option<u32>,
+        format: AnswerFormat,
+    ) -> Request {
+        let mut members = Map::new();
+        members.insert("model".to_owned(), json!(self.options.model));
+        members.insert("messages".to_owned(), json!(conversation));
         // One answer: the most probable. Votes differ because chance is let in.
-        body.insert("temperature".to_owned(), json!(if vote.is_some() { 0.7 } else { 0.0 }));
-        body.insert("seed".to_owned(), json!(vote.unwrap_or(0)));
-        body.insert("max_completion_tokens".to_owned(), json!(self.options.max_tokens));
+        members.insert("temperature".to_owned(), json!(if vote.is_some() { 0.7 } else { 0.0 }));
+        members.insert("seed".to_owned(), json!(vote.unwrap_or(0)));
+        members.insert("max_completion_tokens".to_owned(), json!(self.options.max_tokens));
         if self.options.logprobs {
-            body.insert("logprobs".to_owned(), json!(true));
+            members.insert("logprobs".to_owned(), json!(true));
         }
+        let mut schema = None;
         match format {
-            AnswerFormat::Schema | AnswerFormat::Auto => {
-                let schema = json!({
-                    "type": "json_schema",
-                    "json_schema": {
-                        "name": "radstream_answer", "strict": true, "schema": response_schema(),
-                    },
-                });
-                body.insert("response_format".to_owned(), schema);
-            }
+            AnswerFormat::Schema | AnswerFormat::Auto => schema = Some(SchemaFormat::default()),
             AnswerFormat::Json => {
-                body.insert("response_format".to_owned(), json!({ "type": "json_object" }));
+                members.insert(RESPONSE_FORMAT.to_owned(), json!({ "type": "json_object" }));
             }
             AnswerFormat::None => {}
         }
         for (name, value) in &self.options.request {
+            if name == RESPONSE_FORMAT {
+                schema = None;
+            }
             if value.is_null() {
-                body.remove(name);
+                members.remove(name);
             } else {
-                body.insert(name.clone(), value.clone());
+                members.insert(name.clone(), value.clone());
             }
         }
-        Value::Object(body)
+        Request { members, schema }
+    }
+}
+
+/// The member that says in what form the answer is wanted.
+const RESPONSE_FORMAT: &str = "response_format";
+
+/// The body of a request.
+#[derive(Debug, Serialize)]
+struct Request {
+    #[serde(flatten)]
+    members: Map<String, Value>,
+    /// Not a member like the others: a `Value` would put the schema's keys in the order of the
+    /// alphabet.
+    #[serde(rename = "response_format", skip_serializing_if = "Option::is_none")]
+    schema: Option<SchemaFormat>,
+}
+
+/// `response_format` with our schema.
+#[derive(Debug, Serialize)]
+struct SchemaFormat {
+    r#type: &'static str,
+    json_schema: NamedSchema,
+}
+
+#[derive(Debug, Serialize)]
+struct NamedSchema {
+    name: &'static str,
+    strict: bool,
+    schema: &'static ResponseSchema,
+}
+
+impl Default for SchemaFormat {
+    fn default() -> Self {
+        let json_schema =
+            NamedSchema { name: "radstream_answer", strict: true, schema: response_schema() };
+        Self { r#type: "json_schema", json_schema }
     }
 }
 
@@ -325,4 +367,63 @@ async fn send(http: &reqwest::Client, request: HttpRequestFactory) -> Result<Res
         return Err(CallError::Unreadable);
     }
     Ok(Response::from(http::Response::new(body)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Observation;
+
+    fn provider(request: Value) -> Provider {
+        Provider::new(ProviderOptions {
+            name: "stub".into(),
+            base_url: "http://127.0.0.1:1/v1".into(),
+            api: Api::OpenAi,
+            api_key: String::new(),
+            model: "stub-teacher".into(),
+            local: true,
+            timeout: Duration::from_secs(1),
+            format: AnswerFormat::Auto,
+            logprobs: true,
+            max_tokens: 2048,
+            request: request.as_object().cloned().unwrap_or_default(),
+            ca_file: None,
+            proxy: None,
+        })
+        .unwrap()
+    }
+
+    fn body(provider: &Provider, format: AnswerFormat) -> String {
+        serde_json::to_string(&provider.request(&[], None, format)).unwrap()
+    }
+
+    #[test]
+    fn the_schema_names_the_observations_in_the_order_of_the_prompt() {
+        // Servers that hold a model to a schema let it write the keys in that order.
+        let body = body(&provider(json!({})), AnswerFormat::Auto);
+        let mut rest = body.split_once("\"properties\"").unwrap().1;
+        for observation in Observation::ALL {
+            rest = rest.split_once(&format!("\"{}\"", observation.name())).expect("in order").1;
+        }
+        let cell = body.split_once("\"$defs\"").unwrap().1;
+        assert!(cell.find("\"quote\"") < cell.find("\"status\""), "the quote comes first");
+        let read: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(read["response_format"]["type"], "json_schema");
+        assert_eq!(read["response_format"]["json_schema"]["strict"], true);
+        assert_eq!(read["model"], "stub-teacher");
+    }
+
+    #[test]
+    fn members_of_the_settings_take_the_place_of_ours_or_take_them_out() {
+        let read = |provider: &Provider, format| -> Value {
+            serde_json::from_str(&body(provider, format)).unwrap()
+        };
+        let own = provider(json!({"response_format": {"type": "text"}, "temperature": null}));
+        let sent = read(&own, AnswerFormat::Auto);
+        assert_eq!(sent["response_format"], json!({"type": "text"}));
+        assert!(sent.get("temperature").is_none() && sent["seed"] == 0);
+        let without = provider(json!({"response_format": null}));
+        assert!(read(&without, AnswerFormat::Schema).get("response_format").is_none());
+        assert!(read(&without, AnswerFormat::Json).get("response_format").is_none());
+    }
 }

@@ -59,6 +59,7 @@ impl Asking<'_> {
     pub(super) async fn all(&mut self, mut items: mpsc::Receiver<Item>) -> Result<(), Stop> {
         let mut tasks: JoinSet<Asked> = JoinSet::new();
         let mut in_vain = 0;
+        let (mut unavailable, mut answered) = (None, false);
         let mut stopped = None;
         let mut open = true;
         while open || !tasks.is_empty() {
@@ -80,16 +81,21 @@ impl Asking<'_> {
                         }
                         Err(AskError::Unavailable(why)) => {
                             in_vain += 1;
+                            unavailable = Some(why.to_string());
                             if in_vain >= IN_VAIN {
                                 stopped.get_or_insert(Stop::Unavailable(why.to_string()));
                                 open = false;
                             }
                         }
-                        _ => in_vain = 0,
+                        _ => (in_vain, answered) = (0, true),
                     }
                     self.write(asked)?;
                 }
             }
+        }
+        // Nobody was there, however few were asked about.
+        if stopped.is_none() && !answered {
+            stopped = unavailable.map(Stop::Unavailable);
         }
         stopped.map_or(Ok(()), Err)
     }

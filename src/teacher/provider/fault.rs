@@ -35,6 +35,12 @@ pub enum CallError {
     /// An answer that is not what the API says.
     #[error("the answer is not one of the chat completions API")]
     Unreadable,
+    /// The server cannot read what its model wrote, and keeps it to itself.
+    #[error("the server cannot read its model's answer (HTTP {status})")]
+    AnswerUnread {
+        /// Status.
+        status: u16,
+    },
     /// The server does not know the schema form of the answer.
     #[error(
         "the server does not know response_format json_schema (HTTP 400); set format = \"json\""
@@ -79,6 +85,7 @@ impl CallError {
             Self::Timeout => "timeout",
             Self::Connection(_) => "connection",
             Self::Unreadable => "unreadable",
+            Self::AnswerUnread { .. } => "answer_unread",
             Self::FormatRefused => "format_refused",
             Self::Unauthorised { .. } => "unauthorised",
             Self::NotThere { .. } => "not_there",
@@ -100,7 +107,7 @@ impl CallError {
 
     /// The server, not the question, is at fault: another provider may do.
     pub const fn is_of_the_server(&self) -> bool {
-        !matches!(self, Self::Refused { .. })
+        !matches!(self, Self::Refused { .. } | Self::AnswerUnread { .. })
     }
 
     /// The server asks for less.
@@ -140,6 +147,7 @@ impl CallError {
         let number = status.as_u16();
         match number {
             429 => Self::RateLimited { retry_after, code },
+            500 if is_about_answer(&error) => Self::AnswerUnread { status: number },
             408 | 409 | 425 | 500.. => Self::Server { status: number, retry_after },
             401 | 403 => Self::Unauthorised { status: number, code },
             404 | 405 | 410 | 300..=399 => Self::NotThere { status: number, code },
@@ -162,8 +170,21 @@ fn code(body: &Value) -> String {
         .to_owned()
 }
 
-/// Whether the server's words are about the form of the answer.
+/// Whether the server's words are about the form of the answer. llama.cpp speaks of a "JSON schema"
+/// and of the grammar that it makes of it.
 fn is_about_format(body: &Value) -> bool {
+    says(body, &["response_format", "json_schema", "json schema", "grammar", "structured output"])
+}
+
+/// Whether the server's words are about what its model wrote. llama.cpp answers so, with 500, where it
+/// is not of the form that was asked for, such as text that is no UTF-8. Asked the same again, the
+/// model would write the same.
+fn is_about_answer(body: &Value) -> bool {
+    says(body, &["produced output that does not match"])
+}
+
+/// Whether one of `phrases`, in lower case, stands in what the server says.
+fn says(body: &Value, phrases: &[&str]) -> bool {
     let error = body.get("error").unwrap_or(body);
     let words = ["message", "param", "detail"]
         .iter()
@@ -171,7 +192,7 @@ fn is_about_format(body: &Value) -> bool {
     let mut words = words.chain(error.as_str());
     words.any(|words| {
         let words = words.to_ascii_lowercase();
-        ["response_format", "json_schema", "structured output"].iter().any(|w| words.contains(w))
+        phrases.iter().any(|phrase| words.contains(phrase))
     })
 }
 
@@ -219,6 +240,18 @@ mod tests {
         assert_eq!(of(400, body), CallError::FormatRefused);
         let plain = r#"{"error":"'response_format.type' must be 'json_object'"}"#;
         assert_eq!(of(400, plain), CallError::FormatRefused);
+        let llama = r##"{"error":{"code":400,"message":"Unable to generate parser for this template. Automatic parser generation failed: JSON schema error at #/properties/a: cannot resolve $ref","type":"invalid_request_error"}}"##;
+        assert_eq!(of(400, llama), CallError::FormatRefused);
+    }
+
+    #[test]
+    fn an_answer_that_the_server_cannot_read_is_no_trouble_of_the_server() {
+        let body = r#"{"error":{"code":500,"message":"The model produced output that does not match the expected peg-native format","type":"server_error"}}"#;
+        let unread = of(500, body);
+        assert_eq!(unread, CallError::AnswerUnread { status: 500 });
+        assert!(!unread.passes() && !unread.is_of_the_server() && !unread.asks_for_less());
+        let trouble = of(500, r#"{"error":{"code":500,"message":"out of memory"}}"#);
+        assert!(trouble.passes(), "{trouble}");
     }
 
     #[test]

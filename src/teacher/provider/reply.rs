@@ -75,3 +75,16 @@ impl Reply {
         Ok(Completion { content: Phi::new(content), logprobs, model: self.model, usage, unusable })
     }
 }
+
+/// What came when the server could not read what its model wrote: nothing that can be used, but
+/// tokens that it will have counted.
+pub(super) fn unread(conversation: &[Message]) -> Completion {
+    let estimate = estimated_tokens(conversation);
+    Completion {
+        content: Phi::new(String::new()),
+        logprobs: Vec::new(),
+        model: String::new(),
+        usage: Usage { prompt: estimate.prompt, completion: estimate.completion, counted: false },
+        unusable: Some(AnswerProblem::NotJson),
+    }
+}
