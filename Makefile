@@ -12,7 +12,7 @@ MINUTES ?= 30
         test-rust test-python test-deploy second-server
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: deps-demo ## Build and see it work: an embedded broker, generated reports, no set-up
 	$(CARGO) build --release --locked
