@@ -90,7 +90,7 @@ impl Publisher {
         version: &PublishedVersion,
         now_ms: i64,
     ) -> Outgoing {
-        self.marker(Topic::Distillation, WITHDRAWN_TYPE, input, key, version, now_ms)
+        self.marker(WITHDRAWN_TYPE, input, key, version, now_ms)
     }
 
     /// Tells stage teach that older versions of a report, which may have been escalated, no longer count.
@@ -111,23 +111,22 @@ impl Publisher {
             ReportStatus::Partial | ReportStatus::Preliminary | ReportStatus::Final => return None,
         };
         let (key, version) = (report.key.expose().as_bytes(), report.version.into());
-        self.settings.mark_escalations.then(|| {
-            self.marker(Topic::Escalations, event_type, source.headers, key, &version, now_ms)
-        })
+        self.settings
+            .mark_escalations
+            .then(|| self.marker(event_type, source.headers, key, &version, now_ms))
     }
 
     fn marker(
         &self,
-        topic: Topic,
         event_type: &str,
         input: &[(String, Vec<u8>)],
         key: &[u8],
         version: &PublishedVersion,
         now_ms: i64,
     ) -> Outgoing {
-        let origin = match topic {
-            Topic::Escalations => &self.escalations_origin,
-            _ => &self.samples_origin,
+        let (topic, origin) = match event_type {
+            WITHDRAWN_TYPE => (Topic::Distillation, &self.samples_origin),
+            _ => (Topic::Escalations, &self.escalations_origin),
         };
         let id = identity::marker_id(key, version, event_type);
         Outgoing {
