@@ -1,6 +1,8 @@
 //! A store of models under test: copies of the default one under other versions, good and bad, and the
 //! link that says which is current.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may stop there")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
