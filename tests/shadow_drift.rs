@@ -1,5 +1,7 @@
 //! A shadow model and drift, on real Kafka: what they say, and that labelling does not notice them.
 
+#![allow(clippy::indexing_slicing, reason = "a test may stop there")]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

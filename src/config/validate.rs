@@ -174,8 +174,14 @@ fn teacher(s: &Settings, found: &mut Vec<Finding>) {
             wrong("base_url", "it is not an http or https URL", remedy);
         }
         let open = reqwest::Url::parse(&provider.base_url).is_ok_and(|url| {
-            let host = url.host_str().unwrap_or_default();
-            let own = host == "localhost" || host == "[::1]" || host.starts_with("127.");
+            // A name such as 127.example.org is not ours.
+            let own = match url.host_str().unwrap_or_default() {
+                "localhost" => true,
+                host => {
+                    let address = host.trim_start_matches('[').trim_end_matches(']');
+                    address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+                }
+            };
             url.scheme() == "http" && !own
         });
         if open && !provider.local {

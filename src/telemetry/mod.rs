@@ -41,8 +41,9 @@ pub enum TelemetryError {
 /// # Errors
 /// The filter cannot be read.
 pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    // The teacher's client library logs bodies that it cannot read, and they may quote a report.
-    let filter = EnvFilter::try_new(format!("{filter},async_openai=off"))?;
+    // The teacher's client library logs bodies that it cannot read, and they may quote a report. The
+    // tokenizer's logs each character of a text.
+    let filter = EnvFilter::try_new(format!("{filter},async_openai=off,tokenizers=off"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
