@@ -1,5 +1,7 @@
 //! Models change under load on real Kafka: nothing lost, nothing twice, bad ones refused.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop there")]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
