@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 
 /// What was measured alone, and beside a dead teacher: which of the two comes first takes turns.
 fn turns(rounds: usize, mut measure: impl FnMut(usize, bool) -> f64) -> Vec<[f64; 2]> {
-    let order = |round: usize| if round % 2 == 0 { [false, true] } else { [true, false] };
+    let order = |round: usize| if round.is_multiple_of(2) { [false, true] } else { [true, false] };
     (0..rounds)
         .map(|round| {
             let mut measured = [0.0; 2];
@@ -116,6 +116,7 @@ impl Bed<'_> {
     }
 
     /// Median time from a message to its finding, in milliseconds, by the times of both records.
+    #[expect(clippy::disallowed_methods, reason = "messages come at a pace")]
     fn latency(&self, round: usize, dead: bool, args: &Args) -> f64 {
         const WARM: u64 = 200;
         let (seed, messages) = (round as u64, args.messages / 4);

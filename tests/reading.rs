@@ -118,7 +118,8 @@ fn register(url: &str, subject: &str, schema: &str) -> u32 {
         let text = request.send().await.expect("an answer").text().await.expect("a body");
         serde_json::from_str(&text).expect("JSON")
     });
-    answer["id"].as_u64().and_then(|id| id.try_into().ok()).unwrap_or_else(|| panic!("{answer}"))
+    let id = answer.get("id").and_then(serde_json::Value::as_u64);
+    id.and_then(|id| id.try_into().ok()).unwrap_or_else(|| panic!("{answer}"))
 }
 
 #[test]

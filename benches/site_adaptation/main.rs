@@ -146,8 +146,8 @@ impl<'a> Site<'a> {
             lines.map(|(_, line)| format!("{line}\n")).collect::<String>()
         };
         let lines = || text.lines().enumerate();
-        let kept = joined(&mut lines().filter(|(number, _)| number % 6 == 0));
-        let streamed = joined(&mut lines().filter(|(number, _)| number % 6 != 0));
+        let kept = joined(&mut lines().filter(|(number, _)| number.is_multiple_of(6)));
+        let streamed = joined(&mut lines().filter(|(number, _)| !number.is_multiple_of(6)));
         let gate_gold = args.out.join("gate-gold.jsonl");
         fs::write(&gate_gold, kept).unwrap();
         Self { broker, stage, server, reports: feed::parse(&streamed), gate_gold, args, store }
