@@ -319,6 +319,7 @@ fn limits(settings: &Settings) -> Limits {
                 PromotionTask::Uncertainty => "uncertainty",
                 PromotionTask::Negation => "negation",
                 PromotionTask::Mention => "mention",
+                PromotionTask::ExactMatch => gate::EXACT_MATCH,
             })
             .collect(),
         min_reports: gate.min_reports,

@@ -75,6 +75,8 @@ pub struct GoldSet {
     pub macros: Vec<MacroF1>,
     /// F1 of each observation.
     pub observations: Vec<ObservationF1>,
+    /// Share of reports with all thirteen statuses right.
+    pub exact_match: Paired,
     /// Expected calibration error.
     pub ece: Paired,
     /// Log loss of the reference's status, nats a cell.
@@ -120,6 +122,7 @@ impl GoldSet {
                     ),
                 })
                 .collect(),
+            exact_match: Paired::of(Figure::ExactMatch, verdict),
             ece: Paired::of(Figure::Ece, verdict),
             log_loss: Paired::of(Figure::LogLoss4, verdict),
         }

@@ -7,6 +7,8 @@
 mod models;
 mod quality;
 
+pub(crate) use self::quality::EXACT_MATCH;
+
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;

@@ -142,31 +142,38 @@ fn judged_somewhere(gold: &[GoldSet], task: Task) -> Option<Guard> {
     })
 }
 
+/// Reports without a wrong cell, as a primary figure.
+pub(crate) const EXACT_MATCH: &str = "exact_match";
+
 /// Better in one of the primary figures, on one of the gold sets.
 fn gain(gold: &[GoldSet], limits: &Limits) -> Guard {
-    let primary: Vec<(&GoldSet, &MacroF1)> = gold
+    let primary: Vec<(&GoldSet, &str, Paired)> = gold
         .iter()
-        .flat_map(|set| set.macros.iter().map(move |figure| (set, figure)))
-        .filter(|(_, figure)| {
-            figure.observations > 0 && limits.primary.contains(&figure.task.name())
+        .flat_map(|set| {
+            let judged = set.macros.iter().filter(|figure| figure.observations > 0);
+            let macros = judged.map(move |figure| (set, figure.task.name(), figure.paired));
+            macros.chain([(set, EXACT_MATCH, set.exact_match)])
         })
+        .filter(|(_, name, _)| limits.primary.contains(name))
         .collect();
-    let interval = |figure: &MacroF1| figure.paired.difference.and_then(|d| d.interval);
-    let surely_not = |figure: &MacroF1| interval(figure).is_some_and(|i| i.high <= 0.0);
-    let better = primary.iter().find(|(_, f)| interval(f).is_some_and(|i| i.low > 0.0));
+    let interval = |paired: &Paired| paired.difference.and_then(|d| d.interval);
+    let surely_not = |paired: &Paired| interval(paired).is_some_and(|i| i.high <= 0.0);
+    let better = primary.iter().find(|(_, _, p)| interval(p).is_some_and(|i| i.low > 0.0));
     let outcome = match better {
         Some(_) => Outcome::Holds,
-        None if !primary.is_empty() && primary.iter().all(|(_, f)| surely_not(f)) => Outcome::Fails,
+        None if !primary.is_empty() && primary.iter().all(|(_, _, p)| surely_not(p)) => {
+            Outcome::Fails
+        }
         None => Outcome::Unknown,
     };
     let limit = format!("one of {} better: interval above 0", limits.primary.join(", "));
-    let told = |(set, figure): &(&GoldSet, &MacroF1)| {
-        let told = compared(figure.task.name(), figure.paired, "above 0".to_owned(), outcome);
+    let told = |(set, name, paired): &(&GoldSet, &str, Paired)| {
+        let told = compared(name, *paired, "above 0".to_owned(), outcome);
         let difference = told.difference.map_or_else(|| "-".to_owned(), |d| format!("{d:+.3}"));
         let interval = told
             .interval
             .map_or_else(|| "no interval".to_owned(), |i| format!("{:+.3}, {:+.3}", i.low, i.high));
-        format!("{} on {} {difference} [{interval}]", figure.task.name(), set.name)
+        format!("{name} on {} {difference} [{interval}]", set.name)
     };
     let why = match better {
         Some(found) => format!("better: {}", told(found)),

@@ -72,6 +72,7 @@ fn better() -> Evidence {
             })
             .collect(),
         ece: paired(0.010, 0.001, -0.002, 0.004),
+        exact_match: paired(0.8, 0.0, -0.02, 0.02),
         log_loss: paired(0.08, 0.001, -0.005, 0.007),
     };
     Evidence {
@@ -278,4 +279,19 @@ fn a_first_model_is_asked_for_what_can_be_asked() {
     assert_eq!(decide_first(&evidence, &limits()).ruling, Ruling::Promoted);
     evidence.self_test_failures = vec!["wrong".to_owned()];
     assert_eq!(decide_first(&evidence, &limits()).ruling, Ruling::Refused);
+}
+
+#[test]
+fn more_reports_without_a_wrong_cell_are_a_gain_where_that_counts() {
+    let mut evidence = better();
+    for set in &mut evidence.gold {
+        for figure in &mut set.macros {
+            figure.paired = paired(0.9, 0.001, -0.01, 0.01);
+        }
+        set.exact_match = paired(0.8, 0.03, 0.01, 0.05);
+    }
+    let ruling =
+        |primary: Vec<&'static str>| decide(&evidence, &Limits { primary, ..limits() }).ruling;
+    assert_eq!(ruling(vec!["positive"]), Ruling::InsufficientEvidence);
+    assert_eq!(ruling(vec!["positive", "exact_match"]), Ruling::Promoted);
 }
