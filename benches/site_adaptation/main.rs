@@ -56,6 +56,9 @@ struct Args {
     /// Training configuration.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/distill/configs/site.toml"))]
     training: PathBuf,
+    /// A candidate that an earlier run has trained (OUT/work/candidate, moved away), in place of training.
+    #[arg(long)]
+    trained: Option<PathBuf>,
     /// More for the training command, such as `--set train.steps=300`.
     #[arg(long, allow_hyphen_values = true)]
     more: Vec<String>,
@@ -219,6 +222,9 @@ impl<'a> Site<'a> {
         train.extend(["--out", "{out}", "--work", "{work}"]);
         train.extend(["--set", "data.datasets=[\"{dataset}\"]", "--set", "data.held_out=[{gold}]"]);
         train.extend(args.more.iter().map(String::as_str));
+        if let Some(trained) = &args.trained {
+            train = vec!["cp", "-r", path(trained), "{out}"];
+        }
         let train: Vec<String> = train.iter().map(|part| toml_text(part)).collect();
         let more = format!(
             "[redistill]\nwork = {}\nmin_new_samples = 1\ntrain = [{}]\n",
