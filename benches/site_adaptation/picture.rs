@@ -31,6 +31,7 @@ pub(crate) fn draw(
         .configure_mesh()
         .disable_x_mesh()
         .disable_x_axis()
+        .light_line_style(WHITE)
         .y_desc("macro F1; share of reports")
         .draw()?;
     for (index, (name, values)) in bars.iter().enumerate() {
