@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// Reports are many small texts: the system's allocator costs a twentieth of intake.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     radstream::command::main()
 }

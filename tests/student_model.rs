@@ -253,6 +253,7 @@ fn files_that_the_manifest_vouches_for_but_that_are_rubbish_are_named() {
         let StudentError::HashMismatch { found, .. } = refusal(folder.path()) else { panic!() };
         change_manifest(folder.path(), |manifest| {
             manifest["files"][file]["sha256"] = found.into();
+            manifest["files"][file]["bytes"] = content.len().into();
         });
         let error = refusal(folder.path());
         let expected = match file {

@@ -33,10 +33,6 @@ use radstream::decode::{DecodeOptions, Decoded, decode};
 use radstream::extract::{ExtractPolicy, Extracted, extract};
 use serde::{Deserialize, Serialize};
 
-/// The allocator of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Least times as fast as `hl7`.
 const OVER_HL7: f64 = 10.0;
 /// Least times as fast as `hl7apy`.
