@@ -62,7 +62,7 @@ impl Publisher {
         now_ms: i64,
     ) -> Option<Outgoing> {
         self.settings.withdraw_samples.then(|| {
-            self.strike(
+            self.withdrawal_again(
                 source.headers,
                 report.key.expose().as_bytes(),
                 &report.version.into(),
@@ -74,16 +74,6 @@ impl Publisher {
     /// The same from a marker that stage teach has met: samples that it published before it are struck by
     /// this one, which comes after them.
     pub fn withdrawal_again(
-        &self,
-        input: &[(String, Vec<u8>)],
-        key: &[u8],
-        version: &PublishedVersion,
-        now_ms: i64,
-    ) -> Outgoing {
-        self.strike(input, key, version, now_ms)
-    }
-
-    fn strike(
         &self,
         input: &[(String, Vec<u8>)],
         key: &[u8],

@@ -112,19 +112,7 @@ impl Listing {
         let manifest = (MANIFEST_FILE, &self.manifest_sha256, self.bytes.saturating_sub(listed));
         let files = self.files.iter().map(|file| (file.name.as_str(), &file.sha256, file.bytes));
         for (name, sha256, expected_bytes) in files.chain([manifest]) {
-            let path = folder.join(name);
-            let bytes = manifest::read(&path).map_err(E::from)?;
-            let found = hex(&Sha256::digest(&bytes));
-            if found != *sha256 || expected_bytes != bytes.len() as u64 {
-                let mismatch = StudentError::HashMismatch {
-                    file: path,
-                    expected: sha256.clone(),
-                    found,
-                    expected_bytes,
-                    found_bytes: bytes.len() as u64,
-                };
-                return Err(mismatch.into());
-            }
+            let bytes = manifest::read_verified(&folder.join(name), sha256, expected_bytes)?;
             take(name, &bytes)?;
         }
         Ok(())

@@ -116,9 +116,8 @@ pub(super) fn read_folder(folder: &Path) -> Result<ModelFolder, StudentError> {
 
     let mut problems = Vec::new();
     let mut verified = |name: &str| {
-        let file = folder.join(name);
         let entry = files.get(name)?;
-        match read(&file).and_then(|bytes| verify(&file, entry, bytes)) {
+        match read_verified(&folder.join(name), &entry.sha256, entry.bytes) {
             Ok(bytes) => Some((bytes, entry.sha256.to_ascii_lowercase())),
             Err(problem) => {
                 problems.push(problem);
@@ -155,17 +154,23 @@ pub(super) fn unreadable(path: &Path, source: io::Error) -> StudentError {
     }
 }
 
-fn verify(path: &Path, entry: &FileEntry, bytes: Vec<u8>) -> Result<Vec<u8>, StudentError> {
+/// Reads a file that must have this hash and length.
+pub(super) fn read_verified(
+    path: &Path,
+    sha256: &str,
+    expected_bytes: u64,
+) -> Result<Vec<u8>, StudentError> {
+    let bytes = read(path)?;
     let found = hex(&Sha256::digest(&bytes));
     let found_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    if found.eq_ignore_ascii_case(&entry.sha256) && found_bytes == entry.bytes {
+    if found.eq_ignore_ascii_case(sha256) && found_bytes == expected_bytes {
         return Ok(bytes);
     }
     Err(StudentError::HashMismatch {
         file: path.to_path_buf(),
-        expected: entry.sha256.clone(),
+        expected: sha256.to_owned(),
         found,
-        expected_bytes: entry.bytes,
+        expected_bytes,
         found_bytes,
     })
 }

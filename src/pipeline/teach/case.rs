@@ -80,19 +80,16 @@ impl Case {
     /// A sample that was published before the retraction was known is struck by a null value behind it.
     fn marked(&self, marker: &EscalationMarker) -> Part {
         let Record { key, headers, .. } = &self.flight.record;
-        match (marker.mark, key) {
-            (Mark::Retracted, Some(key)) if self.teaching.samples => {
-                let publisher = &self.teaching.publisher;
-                let strike = publisher.withdrawal_again(headers, key, &marker.version, unix_ms());
-                Part { outcome: Outcome::plain("retracted"), outgoing: vec![strike] }
-            }
-            (Mark::Retracted, _) => {
-                Part { outcome: Outcome::plain("retracted"), outgoing: Vec::new() }
-            }
-            (Mark::Replaced, _) => {
-                Part { outcome: Outcome::plain("replaced"), outgoing: Vec::new() }
-            }
-        }
+        let (name, strikes) = match marker.mark {
+            Mark::Retracted => ("retracted", self.teaching.samples),
+            Mark::Replaced => ("replaced", false),
+        };
+        let publisher = &self.teaching.publisher;
+        let strike = key
+            .as_deref()
+            .filter(|_| strikes)
+            .map(|key| publisher.withdrawal_again(headers, key, &marker.version, unix_ms()));
+        Part { outcome: Outcome::plain(name), outgoing: Vec::from_iter(strike) }
     }
 
     async fn part(&self, escalated: &Escalated) -> Part {
