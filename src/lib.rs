@@ -25,6 +25,7 @@
 //! * [`redistill`] — the state of the job that makes new students. Pure.
 //! * [`pdf`] — the text of attached PDF documents, taken out by a child process with limits.
 //! * [`config`], [`telemetry`] — settings; logs, metrics, health.
+//! * [`planted`] — defects that a test build can have on purpose; in every other build, nothing.
 //! * [`command`], [`demo`] — what the binary offers.
 //!
 //! `docs/ARCHITECTURE.md` has the invariants and what happens when something fails.
@@ -49,3 +50,4 @@ pub mod drift;
 pub mod pdf;
 pub mod command;
 pub mod demo;
+pub mod planted;

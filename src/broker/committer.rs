@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{Producer as _, PurgeConfig};
 
@@ -19,6 +20,8 @@ use super::delivery::{Context, OutputRecord, Producer, Refused, produce};
 use super::heartbeat::Heartbeat;
 use super::ledger::PrefixEnd;
 use super::protocol::{End, Facts, Fault, Step, Verdict, is_authorisation, judge};
+use super::standing::Right;
+use crate::planted::{self, Bug, is_planted};
 use crate::telemetry::names;
 
 /// More producers than this in [`RETIREMENT_WINDOW`] and the trouble is not passing.
@@ -35,6 +38,8 @@ pub enum Attempt {
     Committed,
     /// Nothing of it holds; the same records may be tried again.
     Again,
+    /// Nothing of it holds, and it is not ours to try again: the group gave the partitions away.
+    Lost,
 }
 
 /// The process must end.
@@ -57,6 +62,8 @@ pub struct CommitterOptions {
     pub transactional: bool,
     /// `transaction.timeout.ms`: bound of every attempt.
     pub timeout: Duration,
+    /// For so long after a commit the group is sure to know us: well below `session.timeout.ms`.
+    pub assurance: Duration,
 }
 
 /// Publishes and commits.
@@ -68,6 +75,8 @@ pub struct Committer {
     producer: Option<Producer>,
     retirements: VecDeque<Instant>,
     refused: Refused,
+    /// When the group was last known to count us among its members, and nothing failed since.
+    assured: Option<Instant>,
 }
 
 impl Committer {
@@ -90,6 +99,7 @@ impl Committer {
             producer: None,
             retirements: VecDeque::new(),
             refused: Refused::default(),
+            assured: None,
         };
         committer.open().map_err(|fault| CommitError::of(fault, End::Fatal))?;
         Ok(committer)
@@ -111,25 +121,52 @@ impl Committer {
     ) -> Result<Attempt, CommitError> {
         let started = Instant::now();
         let heartbeat = Arc::clone(&self.heartbeat);
-        let result = heartbeat.busy(|| self.attempt(records, ends));
-        let (outcome, attempt) = match result {
-            Ok(()) => ("committed", Ok(Attempt::Committed)),
-            Err(fault) => heartbeat.busy(|| self.resolve(fault, started, ends)),
+        // Taken before the question whether the partitions are ours: if they go to others after that,
+        // the brokers refuse what carries it.
+        let Some(membership) = self.consumer.group_metadata() else { return Ok(Attempt::Again) };
+        let (outcome, attempt) = match heartbeat.busy(|| self.right(ends)) {
+            Right::Holds => match heartbeat.busy(|| self.attempt(records, ends, &membership)) {
+                Ok(()) => ("committed", Ok(Attempt::Committed)),
+                Err(fault) => heartbeat.busy(|| self.resolve(fault, started, ends)),
+            },
+            Right::Open => ("unsettled", Ok(Attempt::Again)),
+            Right::Lost => ("lost", Ok(Attempt::Lost)),
         };
+        self.assured = (outcome == "committed").then_some(started);
         metrics::counter!(names::TRANSACTIONS_TOTAL, "outcome" => outcome).increment(1);
         metrics::histogram!(names::TRANSACTION_DURATION_SECONDS)
             .record(started.elapsed().as_secs_f64());
         attempt
     }
 
-    fn attempt(&mut self, records: &[OutputRecord<'_>], ends: &[PrefixEnd]) -> Result<(), Fault> {
+    /// Whether the partitions are still ours. Without a doubt nobody is asked.
+    fn right(&self, ends: &[PrefixEnd]) -> Right {
+        let sure = self.assured.is_some_and(|at| at.elapsed() < self.options.assurance);
+        if sure || !self.options.transactional || planted::makes_blind() {
+            return Right::Holds;
+        }
+        match self.consumer.standing(ends, self.options.timeout) {
+            Ok(standing) => standing.right(ends),
+            Err(error) => {
+                tracing::warn!(target: "kafka", %error, "the group's coordinator did not say what is ours");
+                Right::Open
+            }
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        records: &[OutputRecord<'_>],
+        ends: &[PrefixEnd],
+        membership: &ConsumerGroupMetadata,
+    ) -> Result<(), Fault> {
         if self.producer.is_none() {
             self.open()?;
         }
         // Short of the coordinator's own limit, so that an abort still falls within it.
         let deadline = Instant::now() + self.options.timeout.mul_f64(0.7);
         if self.options.transactional {
-            self.in_transaction(records, ends, deadline)
+            self.in_transaction(records, ends, membership, deadline)
         } else {
             self.at_least_once(records, ends, deadline)
         }
@@ -139,19 +176,23 @@ impl Committer {
         &self,
         records: &[OutputRecord<'_>],
         ends: &[PrefixEnd],
+        membership: &ConsumerGroupMetadata,
         deadline: Instant,
     ) -> Result<(), Fault> {
         let producer = self.opened()?;
         until(Step::Begin, deadline, || producer.begin_transaction())?;
+        if is_planted(Bug::CommitBeforeDeliveries) {
+            commit_offsets(producer, ends, membership, deadline)?;
+            until(Step::Begin, deadline, || producer.begin_transaction())?;
+            produce(producer, records, deadline)?;
+            return until(Step::Commit, deadline, || {
+                producer.commit_transaction(remaining(deadline))
+            });
+        }
         // All deliveries first: one report proves that its partition is registered with the
         // coordinator, without which an abort can be fatal (librdkafka 4849).
         produce(producer, records, deadline).map_err(|fault| self.cause(producer, fault))?;
-        let offsets = offset_list(ends).map_err(|error| Fault::new(Step::SendOffsets, &error))?;
-        until(Step::SendOffsets, deadline, || {
-            let metadata = self.consumer.group_metadata().ok_or(KafkaError::Canceled)?;
-            producer.send_offsets_to_transaction(&offsets, &metadata, remaining(deadline))
-        })?;
-        until(Step::Commit, deadline, || producer.commit_transaction(remaining(deadline)))
+        commit_offsets(producer, ends, membership, deadline)
     }
 
     /// A failed transaction purges its messages, and their delivery reports say no more than that.
@@ -224,6 +265,14 @@ impl Committer {
                     }
                 }
             },
+            Verdict::Retire if is_planted(Bug::ReuseDeadProducer) => {
+                if let Some(producer) = &self.producer {
+                    let deadline = Instant::now() + 6 * self.options.timeout;
+                    let commit = || producer.commit_transaction(remaining(deadline));
+                    until(Step::Commit, deadline, commit).ok();
+                }
+                ("aborted", Ok(Attempt::Again))
+            }
             Verdict::Retire => self.replace(&fault, ends),
             Verdict::End(end) => ("failed", Err(CommitError::of(fault, end))),
         }
@@ -349,6 +398,20 @@ impl CommitError {
         };
         Self { end, step: fault.step, problem: fault.problem }
     }
+}
+
+/// Adds the input offsets to the open transaction and commits it.
+fn commit_offsets(
+    producer: &Producer,
+    ends: &[PrefixEnd],
+    membership: &ConsumerGroupMetadata,
+    deadline: Instant,
+) -> Result<(), Fault> {
+    let offsets = offset_list(ends).map_err(|error| Fault::new(Step::SendOffsets, &error))?;
+    until(Step::SendOffsets, deadline, || {
+        producer.send_offsets_to_transaction(&offsets, membership, remaining(deadline))
+    })?;
+    until(Step::Commit, deadline, || producer.commit_transaction(remaining(deadline)))
 }
 
 fn remaining(deadline: Instant) -> Duration {

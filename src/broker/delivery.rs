@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::client::Callbacks;
 use super::protocol::{Facts, Fault, Step, Verdict, judge};
+use crate::planted::{Bug, is_planted};
 
 /// Wait for room in the client's queue before the next try.
 const ROOM: Duration = Duration::from_millis(50);
@@ -162,7 +163,11 @@ pub(super) fn produce(
             message = back;
         }
     }
-    deliveries.wait(deadline).map_err(|(code, topic)| Fault {
+    let delivered = deliveries.wait(deadline);
+    if is_planted(Bug::AcknowledgeRefused) {
+        return Ok(());
+    }
+    delivered.map_err(|(code, topic)| Fault {
         step: Step::Deliver,
         verdict: judge(Step::Deliver, Facts::of_code(code)),
         problem: format!("{code} (topic {topic})"),

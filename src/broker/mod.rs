@@ -3,6 +3,7 @@
 //! * [`consumer`] — the poll thread's side: assignment, tickets, pausing.
 //! * [`ledger`] — what may be committed: per partition, the contiguous finished prefix. Pure.
 //! * [`protocol`] — what an error of the transaction protocol means. Pure.
+//! * [`standing`] — are the partitions that we hold still ours? Pure.
 //! * [`committer`] — produces a batch and commits its offsets, exactly once or at least once.
 //! * [`delivery`], [`heartbeat`] — producing; and a watchdog's view of the transaction thread.
 //! * [`client`] — callbacks that every Kafka client of ours shares: logs, statistics, tokens.
@@ -24,6 +25,7 @@ pub mod heartbeat;
 pub mod ledger;
 pub mod protocol;
 pub mod span;
+pub mod standing;
 
 /// A partition of a topic.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -243,6 +243,7 @@ fn frame_options(
             config: producer.into_iter().collect(),
             transactional,
             timeout: Duration::from_millis(settings.delivery.transaction_timeout_ms),
+            assurance: Duration::from_millis(settings.kafka.session_timeout_ms / 2),
         },
         auth,
         inputs,

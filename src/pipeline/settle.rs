@@ -16,6 +16,7 @@ use crate::broker::consumer::AssignmentListener;
 use crate::broker::delivery::OutputRecord;
 use crate::broker::ledger::{Ledger, PrefixEnd};
 use crate::broker::protocol::{End, Step};
+use crate::planted::{Bug, is_planted};
 use crate::publish::{Outgoing, Topic};
 use crate::telemetry::health::Health;
 use crate::telemetry::names;
@@ -173,6 +174,8 @@ struct State {
     ready_since: Option<Instant>,
     fruitless: u32,
     window: Window,
+    /// Of a planted bug.
+    settled_twice: bool,
 }
 
 impl Settler {
@@ -254,12 +257,22 @@ impl Settler {
             .items
             .iter()
             .flat_map(|finished| &finished.outgoing)
+            .filter(|outgoing| {
+                !(is_planted(Bug::SwallowDeadLetter)
+                    && state.fruitless > 0
+                    && outgoing.topic == Topic::DeadLetters)
+            })
             .map(|outgoing| output_record(outgoing, self.topics.of(outgoing.topic)))
             .collect();
         let attempt = self.committer.commit(&records, &prefix.ends)?;
         let ends = prefix.ends;
         match attempt {
+            Attempt::Committed if is_planted(Bug::SettleTwice) && !state.settled_twice => {
+                state.settled_twice = true;
+            }
             Attempt::Committed => self.advance(state, &ends)?,
+            Attempt::Again if is_planted(Bug::DropAbortedBatch) => self.advance(state, &ends)?,
+            Attempt::Lost => self.forsake(state),
             Attempt::Again => {
                 state.fruitless += 1;
                 state.ready_since = Some(Instant::now());
@@ -290,6 +303,17 @@ impl Settler {
         state.window.check(self.dead_letters)
     }
 
+    /// Others have our partitions: what is finished is theirs to do. The rest comes with the next
+    /// assignment.
+    fn forsake(&self, state: &mut State) {
+        for left in state.ledger.close_all() {
+            self.budget.release(left.cost);
+        }
+        state.ready_since = None;
+        state.fruitless = 0;
+        self.committer.consumer().go_astray();
+    }
+
     fn answer(&mut self, state: &mut State, message: Control) -> Result<(), StageError> {
         let Control::Revoked { partitions, lost, done } = message;
         self.revoke(state, &partitions, lost)?;
@@ -304,6 +328,11 @@ impl Settler {
         partitions: &[(TopicPartition, u64)],
         lost: bool,
     ) -> Result<(), StageError> {
+        if is_planted(Bug::LeakPastRevocation) && !lost
+            || is_planted(Bug::IgnoreLostAssignment) && lost
+        {
+            return Ok(());
+        }
         // Everything that is ready goes, not only what is revoked: one transaction serves all.
         let mut attempts = 0;
         while !lost && state.ledger.ready().0 > 0 && attempts < REVOKE_ATTEMPTS {
