@@ -53,6 +53,23 @@ fn a_read_committed_reader_sees_committed_records_only() {
 }
 
 #[test]
+fn a_reader_finds_the_end_as_often_as_it_is_asked_and_each_message_once() {
+    let broker = KafkaBroker::shared();
+    broker.create_topic("ends", 3, &[]);
+    let record = |i: u8| NewRecord::new("k", vec![b'0' + i]).at_partition(i32::from(i % 2));
+    broker.produce("ends", (0..4).map(record));
+    let mut reader = broker.reader(&["ends"]);
+    // The end of a partition where nothing happens is told to a consumer once.
+    for _ in 0..2 {
+        assert_eq!(reader.read_to_end().len(), 4);
+    }
+    broker.produce("ends", (4..6).map(record));
+    let mut read = texts(reader.read_to_end());
+    read.sort_unstable();
+    assert_eq!(read, ["0", "1", "2", "3", "4", "5"]);
+}
+
+#[test]
 fn offsets_are_committed_with_the_transaction_or_not_at_all() {
     let broker = KafkaBroker::shared();
     broker.create_topic("offsets-in", 2, &[]);

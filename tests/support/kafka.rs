@@ -1,7 +1,7 @@
 //! A real Apache Kafka broker: KRaft, broker and controller in one JVM, on loopback.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -51,7 +51,7 @@ const PROPERTIES: &[(&str, &str)] = &[
 ];
 
 /// Warnings and worse, to the file that is shown when a start fails.
-const LOG4J: &str = "\
+pub const LOG4J: &str = "\
 status = error
 rootLogger.level = warn
 rootLogger.appenderRef.console.ref = console
@@ -107,6 +107,7 @@ pub struct BrokerOptions {
     listeners: Vec<Listener>,
     properties: Vec<(String, String)>,
     scram_users: Vec<(String, String)>,
+    advertised: BTreeMap<String, String>,
 }
 
 impl BrokerOptions {
@@ -122,6 +123,12 @@ impl BrokerOptions {
     /// A broker property; it wins over the fixture's own.
     pub fn property(mut self, key: &str, value: &str) -> Self {
         self.properties.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Clients of a listener are told to come to this address, where something stands in between.
+    pub fn advertise(mut self, listener: &str, address: &str) -> Self {
+        self.advertised.insert(listener.to_owned(), address.to_owned());
         self
     }
 
@@ -212,6 +219,11 @@ impl KafkaBroker {
         self.addresses
             .get(listener)
             .unwrap_or_else(|| panic!("the broker has no listener {listener}"))
+    }
+
+    /// Where its logs are, a folder for each partition.
+    pub fn data_folder(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// A client configuration for the plaintext listener, quick to reconnect.
@@ -322,12 +334,7 @@ impl KafkaBroker {
     }
 
     fn java(&self, main_class: &str) -> Vec<String> {
-        let mut args = server::small_jvm("400m");
-        let settings = self.folder.path().join("log4j2.properties");
-        args.push(format!("-Dlog4j2.configurationFile={}", settings.display()));
-        args.push("-Dlog4j2.disable.jmx=true".into());
-        args.extend(["-cp".into(), format!("{}/*", self.libs.display()), main_class.into()]);
-        args
+        java(self.folder.path(), &self.libs, main_class)
     }
 
     fn format(&self, options: &BrokerOptions) {
@@ -378,20 +385,28 @@ impl KafkaBroker {
     }
 }
 
+/// The arguments of a small JVM that runs a class of Kafka's, logging as `folder/log4j2.properties` says.
+pub fn java(folder: &Path, libs: &Path, main_class: &str) -> Vec<String> {
+    let mut args = server::small_jvm("400m");
+    args.push(format!("-Dlog4j2.configurationFile={}/log4j2.properties", folder.display()));
+    args.push("-Dlog4j2.disable.jmx=true".into());
+    args.extend(["-cp".into(), format!("{}/*", libs.display()), main_class.into()]);
+    args
+}
+
 /// The broker's configuration file. A key given twice takes its last value.
 fn server_properties(
     options: &BrokerOptions,
     addresses: &BTreeMap<String, String>,
     folder: &TempDir,
 ) -> String {
-    let urls = |names: &dyn Fn(&str) -> bool| -> String {
-        let urls: Vec<String> = addresses
-            .iter()
-            .filter(|(name, _)| names(name))
-            .map(|(name, address)| format!("{name}://{address}"))
-            .collect();
-        urls.join(",")
-    };
+    let url = |(name, address): (&String, &String)| format!("{name}://{address}");
+    let listeners: Vec<String> = addresses.iter().map(url).collect();
+    let advertised: Vec<String> = addresses
+        .iter()
+        .filter(|(name, _)| *name != CONTROLLER)
+        .map(|(name, address)| url((name, options.advertised.get(name).unwrap_or(address))))
+        .collect();
     let protocols: Vec<String> = [(PLAINTEXT, PLAINTEXT), (CONTROLLER, PLAINTEXT)]
         .into_iter()
         .chain(options.listeners.iter().map(|l| (l.name.as_str(), l.protocol.as_str())))
@@ -400,8 +415,8 @@ fn server_properties(
     let mut lines: Vec<(String, String)> =
         PROPERTIES.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
     let own = [
-        ("listeners", urls(&|_| true)),
-        ("advertised.listeners", urls(&|name| name != CONTROLLER)),
+        ("listeners", listeners.join(",")),
+        ("advertised.listeners", advertised.join(",")),
         ("listener.security.protocol.map", protocols.join(",")),
         ("controller.quorum.voters", format!("1@{}", addresses[CONTROLLER])),
         ("log.dirs", folder.path().join("data").display().to_string()),

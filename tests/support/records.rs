@@ -165,8 +165,11 @@ pub struct TopicReader {
 /// One consumer a topic: the event "end of partition" carries no topic name.
 struct OneTopic {
     name: String,
-    partitions: BTreeSet<i32>,
+    /// Each with the offset after the last message that came of it.
+    partitions: BTreeMap<i32, Offset>,
     consumer: BaseConsumer,
+    /// Whether an end of a partition has been told: it is told once.
+    end_told: bool,
 }
 
 impl TopicReader {
@@ -188,8 +191,9 @@ impl TopicReader {
     /// When the ends are not reached within the patience of the tests.
     pub fn read_to_end(&mut self) -> &[Message] {
         let deadline = Instant::now() + PATIENCE;
-        for topic in &self.topics {
-            let mut open = topic.partitions.clone();
+        for topic in &mut self.topics {
+            topic.ask_for_ends();
+            let mut open: BTreeSet<i32> = topic.partitions.keys().copied().collect();
             while !open.is_empty() {
                 assert!(Instant::now() < deadline, "{}: {open:?} did not end", topic.name);
                 match topic.poll(POLL) {
@@ -219,17 +223,22 @@ impl TopicReader {
                 "waited {patience:?} for {what}; {} messages arrived",
                 self.messages.len(),
             );
-            for topic in &self.topics {
-                let mut wait = POLL;
-                while let Some(event) = topic.poll(wait) {
-                    if let Event::Message(message) = event {
-                        self.messages.push(message);
-                    }
-                    wait = Duration::ZERO;
-                }
-            }
+            self.read_some();
         }
         &self.messages
+    }
+
+    /// Takes what has arrived; waits a moment when there is nothing.
+    pub fn read_some(&mut self) {
+        for topic in &mut self.topics {
+            let mut wait = POLL;
+            while let Some(event) = topic.poll(wait) {
+                if let Event::Message(message) = event {
+                    self.messages.push(message);
+                }
+                wait = Duration::ZERO;
+            }
+        }
     }
 }
 
@@ -250,21 +259,41 @@ impl OneTopic {
             .set("fetch.wait.max.ms", "20")
             .create()
             .expect("a consumer");
-        let partitions: BTreeSet<i32> = partitions(&consumer, name).into_iter().collect();
-        let mut assignment = TopicPartitionList::new();
-        for partition in &partitions {
-            assignment
-                .add_partition_offset(name, *partition, Offset::Beginning)
-                .expect("an assignment");
-        }
-        consumer.assign(&assignment).expect("the partitions are assigned");
-        Self { name: name.to_owned(), partitions, consumer }
+        let partitions = partitions(&consumer, name).into_iter();
+        let partitions = partitions.map(|partition| (partition, Offset::Beginning)).collect();
+        let topic = Self { name: name.to_owned(), partitions, consumer, end_told: false };
+        topic.assign();
+        topic
     }
 
-    fn poll(&self, wait: Duration) -> Option<Event> {
+    fn assign(&self) {
+        let mut assignment = TopicPartitionList::new();
+        for (partition, next) in &self.partitions {
+            assignment.add_partition_offset(&self.name, *partition, *next).expect("an assignment");
+        }
+        self.consumer.assign(&assignment).expect("the partitions are assigned");
+    }
+
+    /// Has the ends told once more that were told already: a partition that is at its end and stays
+    /// there would else say nothing.
+    fn ask_for_ends(&mut self) {
+        if std::mem::take(&mut self.end_told) {
+            self.consumer.unassign().expect("the partitions are given back");
+            self.assign();
+        }
+    }
+
+    fn poll(&mut self, wait: Duration) -> Option<Event> {
         match self.consumer.poll(wait)? {
-            Ok(message) => Some(Event::Message(own(&message))),
-            Err(KafkaError::PartitionEOF(partition)) => Some(Event::End(partition)),
+            Ok(message) => {
+                let next = Offset::Offset(message.offset() + 1);
+                self.partitions.insert(message.partition(), next);
+                Some(Event::Message(own(&message)))
+            }
+            Err(KafkaError::PartitionEOF(partition)) => {
+                self.end_told = true;
+                Some(Event::End(partition))
+            }
             // A broker that the test restarts comes back; the deadlines bound the wait.
             Err(KafkaError::MessageConsumption(code)) if is_transport(code) => None,
             Err(error) => panic!("reading {} failed: {error}", self.name),

@@ -1,0 +1,117 @@
+//! The code as it is, under every kind of fault.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::cluster::Cluster;
+use crate::feed::Feed;
+use crate::run::{Plan, run};
+use crate::schedule::{Mix, Schedule};
+
+/// Drawn from when nothing else is asked for.
+const SEED: u64 = 20_261_128;
+
+/// The one cluster: a broker that is killed concerns every test, so they take turns.
+fn cluster() -> MutexGuard<'static, Cluster> {
+    static CLUSTER: OnceLock<Mutex<Cluster>> = OnceLock::new();
+    let cluster = CLUSTER.get_or_init(|| Mutex::new(Cluster::start()));
+    let mut cluster = cluster.lock().unwrap_or_else(PoisonError::into_inner);
+    // A test that failed may have left a broker down.
+    cluster.heal();
+    cluster
+}
+
+fn full() -> bool {
+    match std::env::var("RADSTREAM_FAULTS").as_deref() {
+        Err(_) | Ok("short") => false,
+        Ok("full") => true,
+        Ok(other) => panic!("RADSTREAM_FAULTS is short or full, not {other}"),
+    }
+}
+
+fn seed() -> u64 {
+    std::env::var("RADSTREAM_FAULTS_SEED")
+        .map_or(SEED, |text| text.parse().expect("RADSTREAM_FAULTS_SEED is a number"))
+}
+
+/// Runs a scenario, short or full, and fails with its verdict.
+fn hold(name: &str, short: (u64, Mix), long: (u64, Mix), change: impl FnOnce(Plan) -> Plan) {
+    let (messages, mix) = if full() { long } else { short };
+    let mut cluster = cluster();
+    let seed = seed();
+    let mut feed = Feed::new(seed, messages);
+    let plan = change(Plan::new(name, feed, Schedule { seed, steps: Vec::new() }));
+    feed = plan.feed;
+    let schedule = Schedule::draw(seed, mix, 0..plan.processes, feed.totals().0);
+    let ended = run(&Plan { schedule, ..plan }, &mut cluster);
+    assert!(ended.verdict.is_clean(), "{name}:\n{}", ended.verdict);
+}
+
+#[test]
+fn processes_killed_and_terminated() {
+    hold(
+        "killed",
+        (2_400, Mix { kills: 4, terminations: 2, ..Mix::default() }),
+        (100_000, Mix { kills: 30, terminations: 10, ..Mix::default() }),
+        |plan| Plan { processes: 3, rate: 100.0, ..plan },
+    );
+}
+
+#[test]
+fn processes_that_join_and_leave() {
+    hold(
+        "rebalanced",
+        (2_400, Mix { rebalances: 6, ..Mix::default() }),
+        (100_000, Mix { rebalances: 30, ..Mix::default() }),
+        |plan| Plan { static_members: false, ..plan },
+    );
+}
+
+#[test]
+fn brokers_killed_and_restarted() {
+    hold(
+        "brokers",
+        (4_000, Mix { broker_kills: 1, broker_restarts: 1, ..Mix::default() }),
+        (100_000, Mix { broker_kills: 15, broker_restarts: 15, ..Mix::default() }),
+        |plan| Plan { rate: 60.0, ..plan },
+    );
+}
+
+#[test]
+fn transactions_disturbed_on_the_wire() {
+    hold(
+        "disturbed",
+        (2_400, Mix { transactions: 8, ..Mix::default() }),
+        (100_000, Mix { transactions: 50, ..Mix::default() }),
+        |plan| plan,
+    );
+}
+
+#[test]
+fn processes_frozen_until_others_have_their_work() {
+    hold(
+        "frozen",
+        (2_400, Mix { freezes: 2, ..Mix::default() }),
+        (100_000, Mix { freezes: 20, ..Mix::default() }),
+        |plan| plan,
+    );
+}
+
+#[test]
+fn two_processes_with_one_name() {
+    hold(
+        "twins",
+        (1_600, Mix { twins: 1, ..Mix::default() }),
+        (100_000, Mix { twins: 10, ..Mix::default() }),
+        |plan| plan,
+    );
+}
+
+#[test]
+fn poison_of_twelve_kinds_among_kills() {
+    hold(
+        "poisoned",
+        (2_400, Mix { kills: 3, ..Mix::default() }),
+        (100_000, Mix { kills: 10, ..Mix::default() }),
+        |plan| Plan { feed: Feed { poison_percent: 3, ..plan.feed }, ..plan },
+    );
+}

@@ -1,0 +1,73 @@
+//! Defects that are there on purpose: the checker must notice each, and says by which check it did.
+
+use radstream::planted::Bug;
+
+use crate::checker::{Check, Guarantee};
+use crate::cluster::Cluster;
+use crate::feed::Feed;
+use crate::run::{Plan, run};
+use crate::schedule::{Mix, Schedule};
+
+const SEED: u64 = 4_711;
+
+/// Under which faults a defect shows.
+fn plan(bug: Bug) -> Plan {
+    let none = Mix::default();
+    let (messages, mix) = match bug {
+        Bug::CommitBeforeDeliveries => (2_400, Mix { kills: 6, ..none }),
+        Bug::OffsetOffByOne | Bug::SettleTwice | Bug::AcknowledgeRefused => (600, none),
+        Bug::IgnoreLostAssignment => (2_400, Mix { freezes: 1, ..none }),
+        Bug::DropAbortedBatch | Bug::ReuseDeadProducer | Bug::SwallowDeadLetter => {
+            (2_400, Mix { transactions: 8, ..none })
+        }
+        Bug::SkipEpochCheck | Bug::LeakPastRevocation => (2_400, Mix { rebalances: 4, ..none }),
+    };
+    let feed = Feed { poison_percent: 5, ..Feed::new(SEED, messages) };
+    let plan = Plan::new(bug.name(), feed, Schedule { seed: SEED, steps: Vec::new() });
+    let plan = match bug {
+        Bug::SkipEpochCheck | Bug::LeakPastRevocation => Plan { static_members: false, ..plan },
+        Bug::AcknowledgeRefused => Plan {
+            processes: 1,
+            guarantee: Guarantee::AtLeastOnce,
+            refuse_over: Some(REFUSED_OVER),
+            ..plan
+        },
+        _ => plan,
+    };
+    let schedule = Schedule::draw(SEED, mix, 0..plan.processes, plan.feed.totals().0);
+    Plan { schedule, bug: Some(bug.name()), ..plan }
+}
+
+/// Bytes of a record batch: some findings are larger, some are not.
+const REFUSED_OVER: u32 = 2_500;
+
+#[test]
+fn every_planted_bug_is_caught() {
+    let mut cluster = Cluster::start();
+    let mut caught = Vec::new();
+    for bug in Bug::ALL {
+        let ended = run(&plan(bug), &mut cluster);
+        let by: Vec<&str> = ended.verdict.failed().into_iter().map(Check::name).collect();
+        caught.push((bug, by.join(", "), ended.verdict.is_clean()));
+    }
+    println!("\n{:<26} caught by", "planted bug");
+    for (bug, by, _) in &caught {
+        println!("{:<26} {by}", bug.name());
+    }
+    let missed: Vec<Bug> =
+        caught.iter().filter(|(.., clean)| *clean).map(|(bug, ..)| *bug).collect();
+    assert_eq!(missed, [], "not caught");
+}
+
+/// The same plans without a bug are clean: what catches a bug is not the fault itself.
+#[test]
+fn the_same_faults_without_a_bug_are_clean() {
+    // A message that is refused ends the process by design, and the checker says so.
+    let bugs = [Bug::SkipEpochCheck, Bug::IgnoreLostAssignment, Bug::ReuseDeadProducer];
+    let mut cluster = Cluster::start();
+    for bug in bugs {
+        let plan = Plan { bug: None, name: format!("no-{}", bug.name()), ..plan(bug) };
+        let ended = run(&plan, &mut cluster);
+        assert!(ended.verdict.is_clean(), "{}:\n{}", plan.name, ended.verdict);
+    }
+}
