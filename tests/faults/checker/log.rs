@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{fmt, fs};
 
+use serde_json::Value as Json;
+
 use crate::support::server;
 
 /// States of a transaction in `__transaction_state` (TransactionState.java).
@@ -106,11 +108,10 @@ pub fn read_coordinator(folders: &[PathBuf], id_prefix: &str) -> Summary {
         else {
             return;
         };
-        let Some(id) = key["data"]["transactionalId"].as_str() else { return };
-        if !id.starts_with(id_prefix) {
-            return;
-        }
-        let number = |name: &str| payload["data"][name].as_i64().unwrap_or(-1);
+        let id = key.pointer("/data/transactionalId").and_then(Json::as_str);
+        let Some(id) = id.filter(|id| id.starts_with(id_prefix)) else { return };
+        let number = |name: &str| payload.get("data")?.get(name)?.as_i64();
+        let number = |name: &str| number(name).unwrap_or(-1);
         let status = number("transactionStatus");
         let now = (number("producerId"), number("producerEpoch"), status == ONGOING);
         let before = epochs.insert(id.to_owned(), now);
@@ -134,7 +135,7 @@ pub fn read_coordinator(folders: &[PathBuf], id_prefix: &str) -> Summary {
     summary
 }
 
-fn json(text: &str) -> Option<serde_json::Value> {
+fn json(text: &str) -> Option<Json> {
     serde_json::from_str(text).ok()
 }
 

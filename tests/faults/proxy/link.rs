@@ -110,22 +110,25 @@ impl Link {
     /// Reads the length of the next frame and at most so many bytes more; `None` at the end of the
     /// stream. A frame that is cut off is an end too: nobody could use it.
     fn head(&self, mut from: &TcpStream, header: usize) -> io::Result<Option<Head>> {
-        let mut bytes = vec![0; 4];
-        match from.read_exact(&mut bytes) {
+        let mut length = [0; 4];
+        match from.read_exact(&mut length) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
                 // A reset looks like an end to the reader that it woke.
                 return self.alive().map(|()| None);
             }
             done => done?,
         }
-        let length = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
+        let mut bytes = length.to_vec();
+        let length = u32::from_be_bytes(length) as usize;
         if length > MAX_FRAME {
             return Err(ErrorKind::InvalidData.into());
         }
         let header = header.min(length);
-        bytes.resize(4 + header, 0);
-        from.read_exact(&mut bytes[4..])?;
+        let read = from.take(header as u64).read_to_end(&mut bytes)?;
         self.alive()?;
+        if read < header {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
         Ok(Some(Head { bytes, rest: length - header }))
     }
 
@@ -135,7 +138,7 @@ impl Link {
         shared: &Shared,
         head: Head,
         act: Option<Act>,
-        (mut from, to): (&TcpStream, &TcpStream),
+        (from, to): (&TcpStream, &TcpStream),
     ) -> io::Result<()> {
         match act {
             Some(Act::Reset) => return Err(ErrorKind::ConnectionReset.into()),
@@ -150,14 +153,13 @@ impl Link {
         let mut rest = head.rest;
         let mut chunk = vec![0; CHUNK.min(rest)];
         while rest > 0 {
-            let wanted = CHUNK.min(rest);
-            let read = from.read(&mut chunk[..wanted])?;
+            let read = from.take(rest as u64).read(&mut chunk)?;
             self.alive()?;
             if read == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
             if !swallow {
-                self.write(shared, to, &chunk[..read])?;
+                self.write(shared, to, chunk.get(..read).unwrap_or_default())?;
             }
             rest -= read;
         }
@@ -167,9 +169,9 @@ impl Link {
     fn write(&self, shared: &Shared, mut to: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let piece = shared.may_pass(self, bytes.len())?;
-            match to.write(&bytes[..piece]) {
+            match to.write(bytes.get(..piece).unwrap_or(bytes)) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(written) => bytes = &bytes[written..],
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 // The reader is slow, or stopped: look whether there was a reset, and go on.
                 Err(error) if is_pause(error.kind()) => {}
                 Err(error) => return Err(error),

@@ -12,6 +12,8 @@
 
 mod faults;
 mod link;
+#[cfg(test)]
+mod real;
 mod state;
 #[cfg(test)]
 mod tests;
