@@ -8,7 +8,9 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 MINUTES ?= 30
-.PHONY: help demo test bench fuzz site-adaptation lint fmt model deps deps-demo deps-tests lock clean \
+HOURS ?= 2
+SEEDS ?= 1
+.PHONY: help demo test bench fuzz faults soak site-adaptation lint fmt model deps deps-demo deps-tests lock clean \
         test-rust test-python test-deploy second-server
 
 help: ## List the targets
@@ -28,6 +30,16 @@ bench: deps-demo ## Benchmarks: reports per second end to end, intake against Py
 fuzz: deps-demo ## Fuzz each target for MINUTES (30); then a table of time, memory and findings
 	scripts/fuzz.sh run $(MINUTES)
 
+faults: deps-tests ## Kills, rebalances, lost brokers, disturbed commits at full size, then the planted bugs; SEEDS=10 repeats the short set
+	PATH="$(CURDIR)/.venv/bin:$$PATH" RADSTREAM_FAULTS=full $(CARGO) test --release --locked --test faults -- \
+		--test-threads=1 --nocapture clean::
+	for seed in $$(seq 2 $(SEEDS)); do RADSTREAM_FAULTS_SEED=$$seed $(CARGO) test --release --locked --test faults -- \
+		--test-threads=1 --nocapture clean:: || exit; done
+	$(CARGO) test --release --locked --features planted-bugs --test faults -- --test-threads=1 --nocapture planted::
+
+soak: deps-tests ## Load and faults for HOURS (2), then the checker's verdict, and memory over time as a picture
+	$(CARGO) bench --profile release --locked --bench soak -- --hours $(HOURS)
+
 site-adaptation: deps-tests ## What re-distillation is worth to a site: REPORTS=train.jsonl GOLD=dev.jsonl, both labelled
 	scripts/python-env.sh distill
 	PATH="$(CURDIR)/.venv/bin:$$PATH" $(CARGO) bench --profile release --locked --bench site_adaptation -- \
@@ -37,6 +49,7 @@ lint: deps-tests ## Format, clippy, dependencies' licences and advisories, ruff,
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked --features planted-bugs --test faults -- -D warnings
 	scripts/check-dependencies.sh
 	.venv/bin/ruff check --quiet distill deploy benches tests
 	.venv/bin/ruff format --quiet --check deploy benches tests
@@ -44,6 +57,7 @@ lint: deps-tests ## Format, clippy, dependencies' licences and advisories, ruff,
 
 test-rust: deps-tests ## Rust: unit tests, and the binary against real Kafka
 	PATH="$(CURDIR)/.venv/bin:$$PATH" $(CARGO) test --release --locked
+	$(CARGO) test --release --locked --features planted-bugs --test faults planted::
 
 test-python: deps-tests ## Python: types and tests of the training package
 	scripts/python-env.sh distill

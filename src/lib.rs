@@ -14,6 +14,7 @@
 //! * [`student`] — text to scores: tokenizer, ONNX sessions, length buckets; and the rules.
 //! * [`route`] — scores to a decision: statuses, confidence, escalate or not and why. Pure.
 //! * [`publish`] — decisions to Avro records and dead letters.
+//! * [`dead_letters`] — which dead letters there are, and which may be replayed. Pure.
 //! * [`dataset`] — what the distillation topic says, as Parquet files to train on.
 //! * [`broker`] — Kafka: consumer, ledger of finished records, transactions.
 //! * [`pipeline`] — stage label: the threads between them. The only place that makes threads.
@@ -37,6 +38,7 @@ pub mod student;
 pub mod route;
 pub mod deidentify;
 pub mod publish;
+pub mod dead_letters;
 pub mod dataset;
 pub mod teacher;
 pub mod broker;

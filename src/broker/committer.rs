@@ -16,10 +16,10 @@ use rdkafka::producer::{Producer as _, PurgeConfig};
 use super::auth::Authenticator;
 use super::client::Callbacks;
 use super::consumer::{Consumer, offset_list};
-use super::delivery::{Context, OutputRecord, Producer, Refused, produce};
+use super::delivery::{Context, OutputRecord, Producer, Refused, cause, produce, remaining, until};
 use super::heartbeat::Heartbeat;
 use super::ledger::PrefixEnd;
-use super::protocol::{End, Facts, Fault, Step, Verdict, is_authorisation, judge};
+use super::protocol::{End, Fault, Step, Verdict};
 use super::standing::Right;
 use crate::planted::{self, Bug, is_planted};
 use crate::telemetry::names;
@@ -28,8 +28,6 @@ use crate::telemetry::names;
 const MAX_RETIREMENTS: usize = 20;
 /// See [`MAX_RETIREMENTS`].
 const RETIREMENT_WINDOW: Duration = Duration::from_secs(600);
-/// Pause before a retriable call is made again.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,28 +189,9 @@ impl Committer {
         }
         // All deliveries first: one report proves that its partition is registered with the
         // coordinator, without which an abort can be fatal (librdkafka 4849).
-        produce(producer, records, deadline).map_err(|fault| self.cause(producer, fault))?;
+        produce(producer, records, deadline)
+            .map_err(|fault| cause(producer, &self.refused, fault))?;
         commit_offsets(producer, ends, membership, deadline)
-    }
-
-    /// A failed transaction purges its messages, and their delivery reports say no more than that.
-    /// The reason is what any call answers that the state does not allow: beginning another.
-    fn cause(&self, producer: &Producer, fault: Fault) -> Fault {
-        if fault.step != Step::Deliver || fault.verdict != Verdict::Abort {
-            return fault;
-        }
-        let Err(reason) = producer.begin_transaction() else { return fault };
-        let facts = Facts::of(&reason);
-        if !facts.requires_abort && !facts.fatal {
-            return fault;
-        }
-        let refused: Vec<String> = self.refused.lock().iter().cloned().collect();
-        let problem = if is_authorisation(facts.code) && !refused.is_empty() {
-            format!("{reason} (topic {})", refused.join(", topic "))
-        } else {
-            format!("{reason}; {}", fault.problem)
-        };
-        Fault { verdict: judge(Step::Deliver, facts), problem, ..fault }
     }
 
     fn at_least_once(
@@ -412,34 +391,4 @@ fn commit_offsets(
         producer.send_offsets_to_transaction(&offsets, membership, remaining(deadline))
     })?;
     until(Step::Commit, deadline, || producer.commit_transaction(remaining(deadline)))
-}
-
-fn remaining(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
-}
-
-/// Makes a call until it succeeds, its error is not retriable, or the deadline has passed.
-fn until(
-    step: Step,
-    deadline: Instant,
-    mut call: impl FnMut() -> Result<(), KafkaError>,
-) -> Result<(), Fault> {
-    loop {
-        let Err(error) = call() else { return Ok(()) };
-        let fault = Fault::new(step, &error);
-        if fault.verdict != Verdict::Retry {
-            return Err(fault);
-        }
-        if Instant::now() >= deadline {
-            let verdict = match step {
-                Step::Commit | Step::Abort => Verdict::Retire,
-                // The coordinator is away: the next attempt tries again.
-                Step::Init => Verdict::Retire,
-                Step::FetchOffsets => Verdict::End(End::Fatal),
-                _ => Verdict::Abort,
-            };
-            return Err(Fault { verdict, ..fault });
-        }
-        std::thread::park_timeout(RETRY_PAUSE);
-    }
 }

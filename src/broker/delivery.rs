@@ -10,16 +10,18 @@ use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::client::Callbacks;
-use super::protocol::{Facts, Fault, Step, Verdict, judge};
+use super::protocol::{End, Facts, Fault, Step, Verdict, is_authorisation, judge};
 use crate::planted::{Bug, is_planted};
 
 /// Wait for room in the client's queue before the next try.
 const ROOM: Duration = Duration::from_millis(50);
+/// Pause before a retriable call is made again.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// A message to produce.
 #[derive(Clone, Copy)]
@@ -172,6 +174,56 @@ pub(super) fn produce(
         verdict: judge(Step::Deliver, Facts::of_code(code)),
         problem: format!("{code} (topic {topic})"),
     })
+}
+
+/// A failed transaction purges its messages, and their delivery reports say no more than that. The
+/// reason is what any call answers that the state does not allow: beginning another.
+pub(super) fn cause(producer: &Producer, refused: &Refused, fault: Fault) -> Fault {
+    if fault.step != Step::Deliver || fault.verdict != Verdict::Abort {
+        return fault;
+    }
+    let Err(reason) = producer.begin_transaction() else { return fault };
+    let facts = Facts::of(&reason);
+    if !facts.requires_abort && !facts.fatal {
+        return fault;
+    }
+    let refused: Vec<String> = refused.lock().iter().cloned().collect();
+    let problem = if is_authorisation(facts.code) && !refused.is_empty() {
+        format!("{reason} (topic {})", refused.join(", topic "))
+    } else {
+        format!("{reason}; {}", fault.problem)
+    };
+    Fault { verdict: judge(Step::Deliver, facts), problem, ..fault }
+}
+
+pub(super) fn remaining(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+}
+
+/// Makes a call until it succeeds, its error is not retriable, or the deadline has passed.
+pub(super) fn until(
+    step: Step,
+    deadline: Instant,
+    mut call: impl FnMut() -> Result<(), KafkaError>,
+) -> Result<(), Fault> {
+    loop {
+        let Err(error) = call() else { return Ok(()) };
+        let fault = Fault::new(step, &error);
+        if fault.verdict != Verdict::Retry {
+            return Err(fault);
+        }
+        if Instant::now() >= deadline {
+            let verdict = match step {
+                Step::Commit | Step::Abort => Verdict::Retire,
+                // The coordinator is away: the next attempt tries again.
+                Step::Init => Verdict::Retire,
+                Step::FetchOffsets => Verdict::End(End::Fatal),
+                _ => Verdict::Abort,
+            };
+            return Err(Fault { verdict, ..fault });
+        }
+        std::thread::park_timeout(RETRY_PAUSE);
+    }
 }
 
 fn base_record<'a>(

@@ -8,6 +8,7 @@
 //! * [`delivery`], [`heartbeat`] — producing; and a watchdog's view of the transaction thread.
 //! * [`client`] — callbacks that every Kafka client of ours shares: logs, statistics, tokens.
 //! * [`span`] — a stretch of a topic, read once, without a group.
+//! * [`writer`] — records in transactions of their own, without offsets.
 //! * [`admin`], [`auth`] — topics, and OAUTHBEARER tokens.
 
 use std::fmt;
@@ -26,6 +27,7 @@ pub mod ledger;
 pub mod protocol;
 pub mod span;
 pub mod standing;
+pub mod writer;
 
 /// A partition of a topic.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

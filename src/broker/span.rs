@@ -75,51 +75,121 @@ impl Span {
         next: &BTreeMap<i32, i64>,
         patience: Duration,
     ) -> Result<Self, SpanError> {
-        let mut config: ClientConfig = kafka::consumer_properties(settings).into_iter().collect();
-        let queue = QUEUES_KIB.checked_div(partitions).unwrap_or(QUEUES_KIB).max(1024);
-        config.remove("group.instance.id");
-        config
-            .set("group.id", group)
-            .set("isolation.level", "read_committed")
-            .set("enable.partition.eof", "true")
-            // What is deleted while it is read is told, and not skipped.
-            .set("auto.offset.reset", "error")
-            .set("statistics.interval.ms", "0")
-            .set("queued.max.messages.kbytes", queue.to_string());
-        let callbacks = Callbacks::new(Authenticator::from_settings(settings));
-        let client = BaseConsumer::from_config_and_context(&config, callbacks)
-            .map_err(|problem| AdminError::Configuration(problem.to_string()))?;
-        let mut span = Self {
-            client,
+        let mut span = Self::unopened(settings, group, topic, partitions, patience)?;
+        span.begin(numbers(partitions), next)?;
+        Ok(span)
+    }
+
+    /// As [`Span::open`] from the beginning, of everything that was committed before this call: waits
+    /// until no transaction that is open now hides what stands behind it.
+    ///
+    /// # Errors
+    /// [`SpanError`].
+    pub fn open_settled(
+        settings: &Settings,
+        group: &str,
+        topic: &str,
+        partitions: usize,
+        patience: Duration,
+    ) -> Result<Self, SpanError> {
+        let mut span = Self::unopened(settings, group, topic, partitions, patience)?;
+        span.settle(settings, group, partitions)?;
+        span.begin(numbers(partitions), &BTreeMap::new())?;
+        Ok(span)
+    }
+
+    /// As [`Span::open`], of the partitions that are among `next` alone.
+    ///
+    /// # Errors
+    /// [`SpanError`].
+    pub fn open_at(
+        settings: &Settings,
+        group: &str,
+        topic: &str,
+        next: &BTreeMap<i32, i64>,
+        patience: Duration,
+    ) -> Result<Self, SpanError> {
+        let mut span = Self::unopened(settings, group, topic, next.len(), patience)?;
+        span.begin(next.keys().copied(), next)?;
+        Ok(span)
+    }
+
+    fn unopened(
+        settings: &Settings,
+        group: &str,
+        topic: &str,
+        partitions: usize,
+        patience: Duration,
+    ) -> Result<Self, SpanError> {
+        Ok(Self {
+            client: client(settings, &properties(settings, group, partitions))?,
             topic: Arc::from(topic),
             open: BTreeMap::new(),
-            next: next.clone(),
+            next: BTreeMap::new(),
             sequence: 0,
             total: 0,
             missed: 0,
             patience,
-        };
+        })
+    }
+
+    fn begin(
+        &mut self,
+        partitions: impl Iterator<Item = i32>,
+        next: &BTreeMap<i32, i64>,
+    ) -> Result<(), SpanError> {
         let mut places = TopicPartitionList::new();
-        for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
-            let (first, end) = span.watermarks(partition)?;
-            let from = span.next.get(&partition).copied();
+        for partition in partitions {
+            let (first, end) = self.watermarks(&self.client, partition)?;
+            let from = next.get(&partition).copied();
             if let Some(next) = from.filter(|next| *next > end) {
-                let topic = topic.to_owned();
+                let topic = self.topic.to_string();
                 return Err(SpanError::Truncated { topic, partition, end, next });
             }
-            span.missed += from.map_or(0, |from| count(from, first));
+            self.missed += from.map_or(0, |from| count(from, first));
             let from = from.unwrap_or(first).max(first);
-            span.next.insert(partition, from);
+            self.next.insert(partition, from);
             if from < end {
-                span.open.insert(partition, end);
-                span.total += count(from, end);
+                self.open.insert(partition, end);
+                self.total += count(from, end);
                 places
-                    .add_partition_offset(topic, partition, Offset::Offset(from))
-                    .map_err(|problem| span.failed(&problem))?;
+                    .add_partition_offset(&self.topic, partition, Offset::Offset(from))
+                    .map_err(|problem| self.failed(&problem))?;
             }
         }
-        span.client.assign(&places).map_err(|problem| span.failed(&problem))?;
-        Ok(span)
+        self.client.assign(&places).map_err(|problem| self.failed(&problem))?;
+        Ok(())
+    }
+
+    /// Waits until what a `read_committed` reader gets reaches the ends of now. The client tells that
+    /// reader's end, which is before the first transaction that is open.
+    fn settle(&self, settings: &Settings, group: &str, count: usize) -> Result<(), SpanError> {
+        let mut all = properties(settings, group, count);
+        all.set("isolation.level", "read_uncommitted");
+        let all = client(settings, &all)?;
+        let mut ends = BTreeMap::new();
+        for partition in numbers(count) {
+            ends.insert(partition, self.watermarks(&all, partition)?.1);
+        }
+        let deadline = Instant::now() + self.patience;
+        for (partition, end) in ends {
+            loop {
+                let (_, offset) = self.watermarks(&self.client, partition)?;
+                if offset >= end {
+                    break;
+                }
+                if Instant::now() >= deadline {
+                    let problem = format!(
+                        "a transaction at offset {offset} of partition {partition} stays open; try again \
+                         when it has timed out"
+                    );
+                    return Err(self.failed(&problem).into());
+                }
+                // Nothing is assigned yet: this only waits, and serves the client's events.
+                drop(self.client.poll(TURN));
+            }
+        }
+        Ok(())
     }
 
     /// Offsets of the stretch: records, and what is between them.
@@ -212,11 +282,15 @@ impl Span {
 
     /// First offset of a partition, and the one after its last. Serves the client's events, tokens
     /// among them.
-    fn watermarks(&self, partition: i32) -> Result<(i64, i64), AdminError> {
+    fn watermarks(
+        &self,
+        client: &BaseConsumer<Callbacks>,
+        partition: i32,
+    ) -> Result<(i64, i64), AdminError> {
         let deadline = Instant::now() + self.patience;
         loop {
-            drop(self.client.poll(Duration::ZERO));
-            let problem = match self.client.fetch_watermarks(&self.topic, partition, TURN * 20) {
+            drop(client.poll(Duration::ZERO));
+            let problem = match client.fetch_watermarks(&self.topic, partition, TURN * 20) {
                 Ok(watermarks) => return Ok(watermarks),
                 Err(problem) => problem,
             };
@@ -236,6 +310,34 @@ impl Span {
     fn failed(&self, problem: &impl std::fmt::Display) -> AdminError {
         failed("Read", self.resource(), problem)
     }
+}
+
+fn properties(settings: &Settings, group: &str, partitions: usize) -> ClientConfig {
+    let mut config: ClientConfig = kafka::consumer_properties(settings).into_iter().collect();
+    let queue = QUEUES_KIB.checked_div(partitions).unwrap_or(QUEUES_KIB).max(1024);
+    config.remove("group.instance.id");
+    config
+        .set("group.id", group)
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        // What is deleted while it is read is told, and not skipped.
+        .set("auto.offset.reset", "error")
+        .set("statistics.interval.ms", "0")
+        .set("queued.max.messages.kbytes", queue.to_string());
+    config
+}
+
+fn client(
+    settings: &Settings,
+    config: &ClientConfig,
+) -> Result<BaseConsumer<Callbacks>, AdminError> {
+    let callbacks = Callbacks::new(Authenticator::from_settings(settings));
+    BaseConsumer::from_config_and_context(config, callbacks)
+        .map_err(|problem| AdminError::Configuration(problem.to_string()))
+}
+
+fn numbers(partitions: usize) -> std::ops::Range<i32> {
+    0..i32::try_from(partitions).unwrap_or(i32::MAX)
 }
 
 fn count(from: i64, to: i64) -> u64 {

@@ -13,13 +13,14 @@ pub const NOTHING_NEW: u8 = 12;
 /// The command line is wrong (`EX_USAGE`).
 pub const USAGE: u8 = 64;
 /// Input is not as it should be: records that cannot be read, with `label --strict`; messages that a
-/// source profile reads otherwise than expected (`EX_DATAERR`).
+/// source profile reads otherwise than expected; dead letters that cannot be replayed (`EX_DATAERR`).
 pub const DATA: u8 = 65;
 /// An input file is missing or cannot be read (`EX_NOINPUT`).
 pub const NO_INPUT: u8 = 66;
 /// A broker or the schema registry cannot be reached (`EX_UNAVAILABLE`). Trying again may help.
 pub const UNAVAILABLE: u8 = 69;
-/// A fault of ours, or fenced: another process runs with our `kafka.instance_id` (`EX_SOFTWARE`).
+/// A fault of ours, or fenced: another process runs with our `kafka.instance_id`, or replays the same
+/// dead letters (`EX_SOFTWARE`).
 /// Trying again does not help.
 pub const INTERNAL: u8 = 70;
 /// Reading or writing a file or stream failed, for example a full disk (`EX_IOERR`).

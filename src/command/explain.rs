@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-pub(super) use self::account::time;
+pub(super) use self::account::{Explanation, time};
+pub(super) use self::page::write as write_page;
 
-use self::account::Explanation;
 use super::assemble::{InputError, decode_options, extract_policy};
 use super::exit;
 use crate::broker::admin::record::AtOffset;
@@ -173,6 +173,15 @@ fn explain(
     Ok(())
 }
 
+/// What may stand at an offset besides a record.
+pub(super) const NO_RECORD: &str =
+    "there is a transaction's marker, an aborted record, or one that was compacted away";
+
+/// What a partition holds that holds not the offset.
+pub(super) fn outside(first: i64, end: i64) -> String {
+    if first == end { "it is empty".to_owned() } else { format!("it holds {first} to {}", end - 1) }
+}
+
 /// Where the record is.
 enum Record<'a> {
     Stdin,
@@ -226,13 +235,9 @@ fn fetch(
         return Err(ExplainError::NoPartition { topic: topic.to_owned(), last });
     }
     let there = match cluster.record(topic, partition, offset)? {
-        AtOffset::Value(value) => return Ok(value),
-        AtOffset::NoRecord => {
-            "there is a transaction's marker, an aborted record, or one that was compacted away"
-                .to_owned()
-        }
-        AtOffset::Outside { first, end } if first == end => "it is empty".to_owned(),
-        AtOffset::Outside { first, end } => format!("it holds {first} to {}", end - 1),
+        AtOffset::Record(record) => return Ok(record.payload),
+        AtOffset::NoRecord => NO_RECORD.to_owned(),
+        AtOffset::Outside { first, end } => outside(first, end),
     };
     Err(ExplainError::NoOffset { topic: topic.to_owned(), partition, offset, there })
 }

@@ -17,6 +17,7 @@ pub mod assemble;
 pub mod check;
 pub mod dataset;
 pub mod demo;
+pub mod dlq;
 pub mod drift;
 pub mod evaluate;
 pub mod exit;
@@ -56,6 +57,7 @@ Examples:
   radstream run --config radstream.toml
   radstream run --config radstream.toml --stage teach
   radstream dataset export --config radstream.toml --out DIR
+  radstream dlq list --config radstream.toml       what could not be processed, and why
 
 Exit codes:
   10 refused by the gate     11 insufficient evidence for it (promote, redistill)
@@ -97,6 +99,8 @@ enum Command {
     Teacher(teacher::TeacherArgs),
     /// Work with training samples: export the distillation topic, show what there is.
     Dataset(dataset::DatasetArgs),
+    /// Look into the dead letters, and replay them.
+    Dlq(dlq::DlqArgs),
     /// Test source profiles on their messages.
     TestProfile(test_profile::TestProfileArgs),
     /// Work with the topics.
@@ -200,6 +204,10 @@ pub fn main() -> ExitCode {
         Command::Dataset(args) => {
             let environment = config::process_environment();
             dataset::run(&args, environment, &mut stdout, &mut stderr)
+        }
+        Command::Dlq(args) => {
+            let environment = config::process_environment();
+            dlq::run(&args, environment, &mut stdout, &mut stderr)
         }
         Command::TestProfile(args) => test_profile::run(&args, &mut stdout, &mut stderr),
         Command::Topics(TopicsArgs { command: TopicsCommand::Create { config } }) => {

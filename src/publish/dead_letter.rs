@@ -32,26 +32,30 @@ impl ErrorHeaders {
 }
 
 /// Headers of earlier errors, ours or another system's: removed before ours are added.
-const REPLACED: [&str; 6] = [
+const REPLACED: [&str; 7] = [
     "__connect.errors.",
     "__streams.errors.",
     "__dlq.errors.",
     "kafka_dlt-",
     "radstream.error.",
     "radstream.omitted",
+    "radstream.replayed.",
 ];
 /// The same, whole names.
-const REPLACED_NAMES: [&str; 4] = [FIRST_FAILED_AT, ATTEMPT, VERSION, PART];
+const REPLACED_NAMES: [&str; 3] = [FAILED_AT, VERSION, PART];
+/// What a record has lived through. A letter tells it anew; a replay passes it on.
+const HISTORY: [&str; 2] = [FIRST_FAILED_AT, ATTEMPT];
 
-const ERROR_CLASS: &str = "radstream.error.class";
-const ERROR_STAGE: &str = "radstream.error.stage";
-const ERROR_LOCATION: &str = "radstream.error.location";
-const FIRST_FAILED_AT: &str = "radstream.first.failed.at";
-const ATTEMPT: &str = "radstream.attempt";
-const VERSION: &str = "radstream.version";
-const PART: &str = "radstream.part";
+pub(super) const ERROR_CLASS: &str = "radstream.error.class";
+pub(super) const ERROR_STAGE: &str = "radstream.error.stage";
+pub(super) const ERROR_LOCATION: &str = "radstream.error.location";
+pub(super) const FAILED_AT: &str = "radstream.failed.at";
+pub(super) const FIRST_FAILED_AT: &str = "radstream.first.failed.at";
+pub(super) const ATTEMPT: &str = "radstream.attempt";
+pub(super) const VERSION: &str = "radstream.version";
+pub(super) const PART: &str = "radstream.part";
 /// Present when the record would not have fitted: what was left out (`value`, `headers`, `key`).
-const OMITTED: &str = "radstream.omitted";
+pub(super) const OMITTED: &str = "radstream.omitted";
 /// Where the whole record stands (`topic/partition/offset`).
 const OMITTED_POINTER: &str = "radstream.omitted.pointer";
 
@@ -116,10 +120,13 @@ pub(super) fn build(
 
 /// The input's headers without those of earlier errors.
 fn kept(source: &Source<'_>) -> Headers {
-    let is_replaced = |name: &str| {
-        REPLACED.iter().any(|prefix| name.starts_with(prefix)) || REPLACED_NAMES.contains(&name)
-    };
-    source.headers.iter().filter(|(name, _)| !is_replaced(name)).cloned().collect()
+    let is_kept = |name: &str| !is_of_a_failure(name) && !HISTORY.contains(&name);
+    source.headers.iter().filter(|(name, _)| is_kept(name)).cloned().collect()
+}
+
+/// A header that a letter has and its original has not, but for what the record has lived through.
+pub(super) fn is_of_a_failure(name: &str) -> bool {
+    REPLACED.iter().any(|prefix| name.starts_with(prefix)) || REPLACED_NAMES.contains(&name)
 }
 
 fn error_headers(
@@ -186,6 +193,9 @@ fn error_headers(
     if !location.is_empty() {
         push(&mut headers, ERROR_LOCATION, &location);
     }
+    if let Some(time) = rfc3339(failure.now_ms) {
+        push(&mut headers, FAILED_AT, &time);
+    }
     if let Some(time) = first_failed_at(source).or_else(|| rfc3339(failure.now_ms)) {
         push(&mut headers, FIRST_FAILED_AT, &time);
     }
@@ -210,7 +220,7 @@ fn attempt(source: &Source<'_>) -> u32 {
 }
 
 /// Short printable ASCII: a header value that no tool chokes on.
-fn word(text: &str) -> String {
+pub(super) fn word(text: &str) -> String {
     text.chars()
         .take(MAX_WORD)
         .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
@@ -286,6 +296,7 @@ mod tests {
             ("radstream.error.class", "parse"),
             ("radstream.error.stage", "decode"),
             ("radstream.error.location", "OBX-5 rep 3 byte 120"),
+            ("radstream.failed.at", "2024-06-01T12:00:00.123Z"),
             ("radstream.first.failed.at", "2024-06-01T12:00:00.123Z"),
             ("radstream.attempt", "1"),
             ("radstream.part", "1"),

@@ -1,8 +1,8 @@
 //! From decisions to Kafka records: Avro values, headers, keys. No I/O except in [`registry`].
 //!
 //! A record is a function of the input record, the model and the settings, but for the time it was
-//! made (`labelled_at`, `escalated_at`, `ce_time`, `radstream.first.failed.at`): a redo after an
-//! abort or a crash writes the same.
+//! made (`labelled_at`, `escalated_at`, `ce_time`, `radstream.failed.at`, `radstream.first.failed.at`): a
+//! redo after an abort or a crash writes the same.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,6 +16,7 @@ mod dead_letter;
 mod event;
 mod headers;
 mod identity;
+mod letter;
 mod marker;
 pub mod registry;
 mod render;
@@ -37,6 +38,9 @@ pub use headers::{
 };
 pub use identity::{Identity, content_hash, event_id};
 pub(crate) use identity::{hex, sections_hash};
+pub use letter::{
+    DeadLetterRecord, LetterHead, Origin, REPLAY_COUNT_HEADER, ReplayMark, replayed_headers,
+};
 pub use marker::{EscalationMarker, Mark, WITHDRAWN_TYPE};
 pub use render::Labelled;
 pub use revision::{Opinion, Revised, TeacherOutcome};

@@ -1,5 +1,7 @@
 //! Defects that are there on purpose: the checker must notice each, and says by which check it did.
 
+use std::time::Duration;
+
 use radstream::planted::Bug;
 
 use crate::checker::{Check, Guarantee};
@@ -34,6 +36,8 @@ fn plan(bug: Bug) -> Plan {
         },
         _ => plan,
     };
+    // Some of the bugs end in a standstill, and no broker is restarted here.
+    let plan = Plan { patience: Duration::from_secs(45), ..plan };
     let schedule = Schedule::draw(SEED, mix, 0..plan.processes, plan.feed.totals().0);
     Plan { schedule, bug: Some(bug.name()), ..plan }
 }

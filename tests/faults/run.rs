@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use crate::checker::{Evidence, Guarantee, Scene, Verdict, check};
 use crate::cluster::{BROKERS, Cluster};
 use crate::feed::Feed;
-use crate::proxy::{self, Proxy};
+use crate::proxy::{self, Api, Proxy};
 use crate::schedule::{Fault, Schedule};
 use crate::support::processes::{Radstream, RadstreamCommand};
 use crate::support::records::{self, Isolation, TopicReader};
@@ -57,6 +57,8 @@ pub struct Plan {
     pub guarantee: Guarantee,
     /// A defect to plant; only a test build has any.
     pub bug: Option<&'static str>,
+    /// Without a new finding for so long, something is stuck.
+    pub patience: Duration,
     /// Messages a second; `None`: all are there at the start.
     pub pace: Option<f64>,
     /// A limit of the findings topic, in bytes, that the brokers enforce until a process ends by it.
@@ -75,6 +77,7 @@ impl Plan {
             rules: true,
             guarantee: Guarantee::ExactlyOnce,
             bug: None,
+            patience: STALL,
             pace: None,
             refuse_over: None,
         }
@@ -280,8 +283,9 @@ impl Run<'_> {
                 (seen, since) = (now, Instant::now());
             }
             self.reap();
-            if self.died.len() > 2 * PARTITIONS as usize || since.elapsed() > STALL {
-                self.stuck = Some(format!("no finding after the {seen}th within {STALL:?}"));
+            if self.died.len() > 2 * PARTITIONS as usize || since.elapsed() > self.plan.patience {
+                self.stuck =
+                    Some(format!("no finding after the {seen}th within {:?}", self.plan.patience));
                 return false;
             }
         }
@@ -292,13 +296,13 @@ impl Run<'_> {
         let topic = self.plan.topic("dead");
         let mut reader =
             TopicReader::new(&self.cluster.client(), &[&topic], Isolation::ReadCommitted);
-        let deadline = Instant::now() + STALL;
+        let deadline = Instant::now() + self.plan.patience;
         while reader.messages().len() < letters {
             reader.read_some();
             self.reap();
             if Instant::now() > deadline {
                 let seen = reader.messages().len();
-                self.stuck = Some(format!("{seen} of {letters} dead letters within {STALL:?}"));
+                self.stuck = Some(format!("{seen} of {letters} dead letters came"));
                 return;
             }
         }
@@ -345,7 +349,8 @@ impl Run<'_> {
 
     fn inflict(&mut self, fault: Fault) {
         match fault {
-            Fault::Kill { slot } => {
+            Fault::Kill { slot, after } => {
+                self.until_request(after);
                 // Dropping kills.
                 self.slots[slot] = None;
                 self.slots[slot] = Some(self.spawn(&format!("p{slot}")));
@@ -422,6 +427,21 @@ impl Run<'_> {
             }
         }
         self.fired(fault);
+    }
+
+    /// Waits until one more request of that kind has come by.
+    fn until_request(&mut self, api: Api) {
+        let seen = |run: &Self| -> u64 {
+            run.cluster.proxies().map(|proxy| proxy.counts().requests_of(api)).sum()
+        };
+        let (before, deadline) = (seen(self), Instant::now() + STALL);
+        while seen(self) == before {
+            if Instant::now() > deadline {
+                self.stuck = Some(format!("no {api:?} within {STALL:?}"));
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
     }
 
     fn signal(&mut self, slot: usize, name: &str) {

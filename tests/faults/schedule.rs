@@ -15,8 +15,10 @@ use crate::proxy::{Act, Api, When};
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// SIGKILL to a process, which is started again at once.
-    Kill { slot: usize },
+    /// SIGKILL to a process, which is started again at once. It falls when the next such request has
+    /// passed the proxies: findings are counted when a transaction has ended, and kills would all fall
+    /// at that moment of its life.
+    Kill { slot: usize, after: Api },
     /// SIGTERM to a process, which must end with 0 and is started again.
     Terminate { slot: usize },
     /// A further process joins the group.
@@ -88,7 +90,10 @@ impl Schedule {
         let mut rng = Rng::with_seed(seed);
         let mut faults: Vec<Fault> = Vec::new();
         let slot = |rng: &mut Rng| rng.usize(slots.clone());
-        faults.extend((0..mix.kills).map(|_| Fault::Kill { slot: slot(&mut rng) }));
+        faults.extend((0..mix.kills).map(|n| {
+            let after = if n.is_multiple_of(2) { Api::EndTxn } else { APIS[1 + n / 2 % 4] };
+            Fault::Kill { slot: slot(&mut rng), after }
+        }));
         faults.extend((0..mix.terminations).map(|_| Fault::Terminate { slot: slot(&mut rng) }));
         // Brokers in turn: each is hit as often as the others.
         faults.extend((0..mix.broker_kills).map(|n| Fault::KillBroker { broker: n % BROKERS }));
@@ -129,15 +134,17 @@ impl fmt::Display for Schedule {
     }
 }
 
+/// The requests of a transaction.
+const APIS: [Api; 5] = [
+    Api::EndTxn,
+    Api::TxnOffsetCommit,
+    Api::AddOffsetsToTxn,
+    Api::AddPartitionsToTxn,
+    Api::Produce,
+];
+
 /// The requests of a transaction in turn, each lost on the way there, on the way back, and answered late.
 fn transaction(number: usize) -> Fault {
-    const APIS: [Api; 5] = [
-        Api::EndTxn,
-        Api::TxnOffsetCommit,
-        Api::AddOffsetsToTxn,
-        Api::AddPartitionsToTxn,
-        Api::Produce,
-    ];
     const HARM: [(When, Act); 4] = [
         (When::After, Act::Reset),
         (When::Before, Act::Reset),

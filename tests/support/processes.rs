@@ -197,6 +197,11 @@ impl Radstream {
         self.output("stdout")
     }
 
+    /// Standard output as it came, text or not.
+    pub fn stdout_bytes(&self) -> Vec<u8> {
+        fs::read(self.folder.path().join("stdout")).unwrap_or_default()
+    }
+
     /// The log.
     pub fn stderr(&self) -> String {
         self.output("stderr")

@@ -1,5 +1,6 @@
 //! One record at one offset, for the person who asks about it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use rdkafka::consumer::Consumer as _;
@@ -9,11 +10,12 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{AdminError, Cluster, TURN, failed, listed, not_authorised};
+use crate::broker::{Record, Ticket, TopicPartition};
 
 /// What stands at an offset.
 pub enum AtOffset {
-    /// A record's value; `None` is a tombstone.
-    Value(Option<Vec<u8>>),
+    /// A record.
+    Record(Box<Record>),
     /// Nothing that a reader gets: a transaction's marker, an aborted record, or one that was
     /// compacted away.
     NoRecord,
@@ -46,18 +48,25 @@ impl Cluster {
             .add_partition_offset(topic, partition, Offset::Offset(offset))
             .and_then(|()| self.client.assign(&place))
             .map_err(|problem| failed("Read", resource(), &problem))?;
-        let found = self.await_record(topic, offset);
+        let found = self.await_record(topic, partition, offset);
         self.client.unassign().map_err(|problem| failed("Read", resource(), &problem))?;
         found
     }
 
-    fn await_record(&self, topic: &str, offset: i64) -> Result<AtOffset, AdminError> {
+    fn await_record(
+        &self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+    ) -> Result<AtOffset, AdminError> {
         let resource = || format!("topic {topic}");
         let deadline = Instant::now() + self.timeout;
         loop {
             match self.client.poll(TURN) {
                 Some(Ok(message)) if message.offset() == offset => {
-                    return Ok(AtOffset::Value(message.payload().map(<[u8]>::to_vec)));
+                    let place = TopicPartition { topic: Arc::from(topic), partition };
+                    let ticket = Ticket { partition: place, offset, sequence: 0, epoch: 0 };
+                    return Ok(AtOffset::Record(Box::new(Record::from_message(&message, ticket))));
                 }
                 // The first that comes is a later one, or the end.
                 Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Ok(AtOffset::NoRecord),

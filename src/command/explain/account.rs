@@ -13,7 +13,7 @@ use crate::report::{Coding, Intent, Report, ReportText, SectionKind, Warning};
 
 /// How one record was read.
 #[derive(Debug, Serialize)]
-pub(super) struct Explanation {
+pub(in crate::command) struct Explanation {
     /// The record as it was named.
     pub(super) record: String,
     pub(super) bytes: usize,
@@ -75,8 +75,16 @@ pub(super) struct Shown {
 }
 
 impl Explanation {
+    /// What the payload is, by our detector: what was taken off around the first message, and that
+    /// (`gzip, then hl7_v2`).
+    pub(in crate::command) fn format(&self) -> String {
+        let message = self.reports.first().map(|account| account.reading.format);
+        let message = message.filter(|format| !format.is_empty()).unwrap_or("unknown");
+        self.layers.iter().copied().chain([message]).collect::<Vec<_>>().join(", then ")
+    }
+
     /// Reads a record as stage label does, and tells how.
-    pub(super) fn of(
+    pub(in crate::command) fn of(
         record: &str,
         payload: &[u8],
         options: &DecodeOptions,

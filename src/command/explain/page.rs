@@ -9,7 +9,7 @@ use crate::extract::{ChestReason, Origin, ProcedureClass};
 /// Most places of text that are listed of one report; the others are counted.
 const MOST_PIECES: usize = 40;
 
-pub(super) fn write(explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
+pub(in crate::command) fn write(explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
     let Explanation { record, bytes, layers, reports } = explanation;
     writeln!(out, "{record}: {bytes} bytes, {}", counted(reports.len(), "outcome"))?;
     if !layers.is_empty() {
