@@ -86,8 +86,8 @@ impl Writer {
     /// # Errors
     /// [`WriteError`]; the writer is of no use afterwards.
     pub fn write(&self, records: &[OutputRecord<'_>]) -> Result<(), WriteError> {
-        let mut pause = FIRST_PAUSE;
-        for attempt in 1.. {
+        let (mut attempt, mut pause) = (1, FIRST_PAUSE);
+        loop {
             let started = Instant::now();
             let Err(fault) = self.attempt(records, started) else { return Ok(()) };
             tracing::warn!(
@@ -107,8 +107,8 @@ impl Writer {
             }
             std::thread::park_timeout(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
+            attempt += 1;
         }
-        Ok(())
     }
 
     fn attempt(&self, records: &[OutputRecord<'_>], started: Instant) -> Result<(), Fault> {
