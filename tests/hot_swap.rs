@@ -178,6 +178,12 @@ fn twenty_models_come_under_load_five_are_refused_and_each_report_has_one_findin
     assert!(process.get("/").1.contains(&in_service), "the page names the model");
     let log = process.stderr();
     assert_eq!(log.matches("a model was refused").count(), 5, "each is told once:\n{log}");
+    // No pause: while the next model loads, the old one labels batches. A count, whatever the machine does
+    // besides; every report that came meanwhile waits in the input topic otherwise.
+    let meanwhile: Vec<u64> = log.lines().filter_map(batches_while_loading).collect();
+    println!("batches labelled by the old model while the next one loaded: {meanwhile:?}");
+    assert_eq!(meanwhile.len(), 15, "each swap is told");
+    assert!(meanwhile.iter().all(|batches| *batches > 0), "{meanwhile:?}");
     process.terminate();
     assert_eq!(process.wait(GRACE).code(), Some(0), "{}", process.log_tail(40));
 
@@ -194,6 +200,13 @@ fn twenty_models_come_under_load_five_are_refused_and_each_report_has_one_findin
         longest_change(&times),
         longest_silence(&times)
     );
+}
+
+/// What the log says of a swap, as JSON or as text.
+fn batches_while_loading(line: &str) -> Option<u64> {
+    let (_, rest) = line.split_once("batches_while_loading")?;
+    let digits = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// When each finding was made, ms, in their order, and by which model. Printed, not asserted: the machine

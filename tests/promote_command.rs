@@ -147,15 +147,46 @@ fn an_untrained_and_a_shuffled_challenger_are_refused_with_every_reason_that_can
 }
 
 #[test]
-fn a_miscalibrated_challenger_is_refused_for_its_calibration_alone() {
+fn a_miscalibrated_challenger_is_refused_for_its_calibration_and_what_follows_from_it() {
     let site = Site::serving(Path::new(SHIPPED)).set("REQUIRE", "not_worse");
     let (code, record) = site.challenge(&Model::overconfident());
     assert_eq!(code, REFUSED);
     let failing = failing(&record);
-    assert_eq!(failing, ["calibration.nll_4"]);
+    assert_eq!(failing[0], "calibration.nll_4");
+    // Who is sure of everything doubts nothing, and lets its mistakes pass.
+    assert!(failing[1..].iter().all(|f| ["doubted", "passed_mistakes"].contains(f)), "{failing:?}");
     let reason = record["reasons"][0].as_str().unwrap();
     assert!(reason.starts_with("calibration.nll_4 on held-out.jsonl: 0."), "{reason}");
     assert!(reason.contains("limit: "), "{reason}");
+}
+
+#[test]
+fn thresholds_that_doubt_everything_or_nothing_are_refused_for_that_and_such_as_are_none_do_not_load()
+ {
+    let site = Site::serving(Path::new(SHIPPED)).set("REQUIRE", "not_worse");
+    let with = |threshold: f64| {
+        let model = Model::shipped();
+        model.named("thresholds").manifest(|manifest| {
+            for one in manifest["thresholds"].as_array_mut().unwrap() {
+                *one = threshold.into();
+            }
+        });
+        let (code, record) = site.challenge(&model);
+        assert_eq!(code, REFUSED, "{threshold}");
+        record
+    };
+    let all = with(1.0);
+    assert_eq!(failing(&all), ["doubted"]);
+    let reason = all["reasons"][0].as_str().unwrap();
+    assert!(
+        reason.starts_with("doubted on held-out.jsonl: ") && reason.contains("+0.050"),
+        "{reason}"
+    );
+    let nothing = with(0.0);
+    assert!(failing(&nothing).contains(&"doubted"), "{:?}", nothing["reasons"]);
+    let none = with(1.5);
+    assert_eq!(failing(&none), ["loads", "new"]);
+    assert!(none["reasons"][0].as_str().unwrap().contains("`thresholds[0]` is 1.5"), "{none:#}");
 }
 
 #[test]
@@ -220,6 +251,42 @@ fn a_better_challenger_takes_over_and_the_way_back_is_open() {
     let name = blind.file_name().unwrap().to_str().unwrap();
     assert_eq!(site.rollback(&["--to", name]).code, 65);
     assert_eq!(site.served(), shipped);
+}
+
+#[test]
+fn the_model_put_in_service_gets_its_reference_or_keeps_the_one_it_came_with() {
+    let site = Site::new();
+    let (model, reports) = (Model::shipped(), site.root.path().join("usual.jsonl"));
+    let line =
+        |n: usize| format!("{{\"id\": \"{n}\", \"text\": \"No pneumothorax, film {n}.\"}}\n");
+    fs::write(&reports, (0..200).map(line).collect::<String>()).unwrap();
+    let initial = ["--initial", model.path().to_str().unwrap()];
+    let ran = site.promote(&initial);
+    assert!(ran.out.contains("no reference of drift: set drift.reports"), "{}", ran.out);
+
+    // Made of the site's reports, with the network that is in service.
+    let mut site = Site::new();
+    let key = "RADSTREAM__DRIFT__REPORTS".to_owned();
+    site.settings.push((key.clone(), format!("[\"{}\"]", reports.display())));
+    let ran = site.promote(&initial);
+    assert!(ran.out.contains("reference of drift: 200 reports as"), "{}{}", ran.out, ran.err);
+    let made = site.store().join("current/reference.json");
+    let made: Value = serde_json::from_slice(&fs::read(made).unwrap()).unwrap();
+    assert_eq!(made["reports"], 200);
+
+    // As it came.
+    fs::copy(site.store().join("current/reference.json"), model.file("reference.json")).unwrap();
+    let site = Site::new();
+    let ran = site.promote(&initial);
+    assert!(ran.out.contains("reference of drift: the candidate's"), "{}", ran.out);
+    assert!(site.store().join("current/reference.json").exists());
+
+    // One that cannot be made keeps no model out.
+    let mut site = Site::new();
+    site.settings.push((key, "[\"/nowhere.jsonl\"]".to_owned()));
+    let ran = site.promote(&initial);
+    assert_eq!(ran.code, 0);
+    assert!(ran.out.contains("no reference of drift: cannot read /nowhere.jsonl"), "{}", ran.out);
 }
 
 #[test]

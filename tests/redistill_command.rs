@@ -248,6 +248,56 @@ fn killed_at_any_moment_the_next_run_finishes_and_current_is_always_whole_and_ga
     }
 }
 
+/// Runs to the end, then puts back what was written down when the gate began: as if the run had been
+/// killed after it moved the link, and before it could write that down.
+fn stopped_after_the_link_was_moved(site: &Site) {
+    let mut running = site.start();
+    running.until("redistill: judging");
+    let judging = fs::read(site.path("work/state.json")).unwrap();
+    let state: Value = serde_json::from_slice(&judging).unwrap();
+    assert!(state["run"]["candidate"].is_string(), "{state}");
+    running.said.extend(running.lines.by_ref().map(Result::unwrap));
+    assert!(running.child.wait().unwrap().success(), "{}", running.said.join("\n"));
+    fs::write(site.path("work/state.json"), judging).unwrap();
+}
+
+fn roll_back(site: &Site) {
+    let done = Command::new(env!("CARGO_BIN_EXE_radstream"))
+        .args(["rollback", "--config"])
+        .arg(site.path("radstream.toml"))
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn a_promotion_that_was_not_written_down_is_not_repeated_over_a_rollback() {
+    let site = Site::new(&as_good());
+    stopped_after_the_link_was_moved(&site);
+    assert_eq!(site.served(), "next");
+    let decided = fs::read_dir(site.path("store/decisions")).unwrap().count();
+    roll_back(&site);
+    assert_eq!(site.served(), shipped_version());
+    let (code, said) = site.run();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("it stays out") && !said.contains("judging"), "{said}");
+    assert_eq!(site.served(), shipped_version());
+    let rollback = 2;
+    let now = fs::read_dir(site.path("store/decisions")).unwrap().count();
+    assert_eq!(now, decided + rollback, "the gate was not asked again");
+    assert_eq!(site.run().0, 12, "the run is done");
+}
+
+#[test]
+fn without_a_rollback_a_promotion_that_was_not_written_down_is_found_in_service() {
+    let site = Site::new(&as_good());
+    stopped_after_the_link_was_moved(&site);
+    let (code, said) = site.run();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("in service already"), "{said}");
+    assert_eq!((site.served().as_str(), site.run().0), ("next", 12));
+}
+
 #[test]
 fn a_step_that_outlives_its_killed_parent_keeps_the_next_run_out() {
     let site = Site::new(&as_good());

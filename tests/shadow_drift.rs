@@ -111,6 +111,7 @@ fn usual_reports_do_not_drift_others_do_and_a_shadow_of_the_same_model_agrees() 
     ask("the shadow", &|page| number(page, "radstream_shadow_running") == 1.0);
     feed(&stage, &usual);
     let window = REPORTS as f64;
+    ask("the reference", &|page| number(page, "radstream_drift_reference") == 1.0);
     let page = ask("a full window", &|page| number(page, "radstream_drift_reports") == window);
     let drift = series(&page, "radstream_drift_psi");
     assert_eq!(drift.len(), 13 + 4, "{drift:?}");

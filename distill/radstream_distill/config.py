@@ -31,6 +31,9 @@ class DataConfig:
     """Train also on samples of a dataset that a person has yet to look at."""
     human_weight: float = 2.0
     """Weight of a label that a person gave; a teacher that always agrees with itself has 1."""
+    site_validation: float = 0.0
+    """Share of what a site has labelled (`teacher_reports`, `datasets`) that is kept from training, to choose the step
+    by beside the corpus; by the hash of the text, so that a text never changes sides."""
     self_test: str = "../corpus/selftest.jsonl"
     """Candidates for the self-test of the manifest."""
     validation: float = 0.06

@@ -117,6 +117,8 @@ class Split:
     train: list[Example]
     validation: list[Example]
     calibration: list[Example]
+    site: list[Example] = field(default_factory=list)
+    """What a site has labelled and is kept to choose the step by."""
 
 
 def split_blocks(examples: Sequence[Example], *, validation: float, calibration: float, block: int, seed: int) -> Split:
@@ -141,6 +143,25 @@ def split_blocks(examples: Sequence[Example], *, validation: float, calibration:
         seen.update(text_key(example.text) for example in part)
         part[:] = kept
     return Split(*parts)
+
+
+def deal_site(examples: Sequence[Example], *, validation: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """What a site has labelled: to train on, and to choose the step by.
+
+    The side of a text depends on its words and the seed only: a second sample of it goes with the first, and a later
+    export moves nothing.
+    """
+    train: list[Example] = []
+    kept: list[Example] = []
+    for example in examples:
+        share = _unit_hash(f"{seed}/site/{text_key(example.text)}")
+        (kept if share < validation else train).append(example)
+    return train, kept
+
+
+def known_cells(example: Example) -> tuple[bool, ...]:
+    """Which cells somebody has labelled: what a sample says nothing of has weight 0."""
+    return tuple(example.weights.get(index, 1.0) > 0 for index in range(len(example.row)))
 
 
 def _block_name(identifier: str, block: int) -> str:

@@ -55,15 +55,22 @@ def f1(reference: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_]) -> fl
     return 2 * hits / total if total else 0.0
 
 
-def kappa(reference: Cells, predicted: Cells) -> float:
-    """Cohen's kappa over the four statuses, mean over observations; 1 where both are one and the same status."""
+def kappa(reference: Cells, predicted: Cells, known: npt.NDArray[np.bool_] | None = None) -> float:
+    """Cohen's kappa over the four statuses, mean over observations; 1 where both are one and the same status.
+
+    With `known`, only over those cells; an observation without one does not count.
+    """
     values = []
     for column in range(reference.shape[1]):
         left, right = reference[:, column], predicted[:, column]
+        if known is not None:
+            left, right = left[known[:, column]], right[known[:, column]]
+            if not len(left):
+                continue
         observed = float(np.mean(left == right))
         expected = sum(float(np.mean(left == s)) * float(np.mean(right == s)) for s in range(4))
         values.append(1.0 if expected >= 1 else (observed - expected) / (1 - expected))
-    return float(np.mean(values))
+    return float(np.mean(values)) if values else 0.0
 
 
 def score(reference: Cells, predicted: Cells) -> Scores:

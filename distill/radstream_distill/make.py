@@ -77,7 +77,10 @@ def load_data(config: RunConfig) -> Data:
         for name in data.datasets
     }
     taught.extend(example for dataset in exported.values() for example in dataset.examples)
-    split.train.extend(example for example in taught if corpus.text_key(example.text) not in held)
+    taught = [example for example in taught if corpus.text_key(example.text) not in held]
+    of_site, kept = corpus.deal_site(taught, validation=data.site_validation, seed=config.seed)
+    split.train.extend(of_site)
+    split.site.extend(kept)
     phrases = Phrases.load([config.path(name) for name in data.phrases]) if data.phrases else None
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
     files.update({config.path(name).name: dataset.sha256 for name, dataset in exported.items()})
@@ -152,7 +155,7 @@ def train_all(config: RunConfig, data: Data, tokenizer: Tokenizer, work: Path) -
     students = []
     for seed in range(config.seed, config.seed + config.seeds):
         run = Run(config, encoder, tokenizer, augmenter(config, data), classes, seed, start, teacher)
-        students.append(train_student(run, data.split.validation, work / f"seed-{seed}.pt"))
+        students.append(train_student(run, data.split.validation, work / f"seed-{seed}.pt", site=data.split.site))
     return max(students, key=lambda trained: trained.kappa), students
 
 
@@ -191,7 +194,7 @@ def train_member(config: RunConfig, number: int, vocabulary: Path, folder: Path)
     checkpoint = folder / f"member-{number}-run.pt"
     if saved.exists():  # Of another configuration, and so is what is left of its run.
         checkpoint.unlink(missing_ok=True)
-    trained = train_student(run, data.split.validation, checkpoint)
+    trained = train_student(run, data.split.validation, checkpoint, site=data.split.site)
     state = {"fingerprint": run_config.training_fingerprint(), "weights": trained.model.state_dict()}
     torch.save(state, saved.with_suffix(".tmp"))
     saved.with_suffix(".tmp").replace(saved)
@@ -257,7 +260,10 @@ def make(config: RunConfig, out: Path, work: Path, reference: list[Path]) -> dic
     work.mkdir(parents=True, exist_ok=True)
     data = load_data(config)
     split = data.split
-    say(f"texts: {len(split.train)} train, {len(split.validation)} validation, {len(split.calibration)} calibration")
+    say(
+        f"texts: {len(split.train)} train, {len(split.validation)} validation, {len(split.calibration)} calibration,"
+        f" {len(split.site)} of the site to choose the step by"
+    )
     tokenizer = train_tokenizer(config, data)
     best, students = train_all(config, data, tokenizer, work)
     say(f"seed {best.seed} ships: validation kappa {best.kappa:.4f} at step {best.step}")
@@ -320,6 +326,7 @@ def assemble(
             "train": len(split.train),
             "validation": len(split.validation),
             "calibration": len(split.calibration),
+            "site_validation": len(split.site),
         },
         "templates": data.phrases.size if data.phrases is not None else 0,
         "seed": best.seed,

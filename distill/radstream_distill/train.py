@@ -1,4 +1,7 @@
-"""Training of one student: deterministic by seed, resumable, chosen by mean kappa on the validation part."""
+"""Training of one student: deterministic by seed, resumable, chosen by mean kappa on the validation part.
+
+Where a site's own texts are kept for it, the step is chosen by the mean of both kappas, the corpus's and the site's.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from radstream_distill import tokenizer as tokens
 from radstream_distill.augment import Augmenter, TrainingText
 from radstream_distill.batches import by_length, pad, pools
 from radstream_distill.config import EncoderConfig, RunConfig, TrainConfig
-from radstream_distill.corpus import Example
+from radstream_distill.corpus import Example, known_cells
 from radstream_distill.loss import class_weights, distillation_loss
 from radstream_distill.model import Student
 
@@ -204,10 +207,34 @@ class Run:
         return float(loss.detach())
 
 
+class SiteKappa:
+    """Agreement with what a site has labelled, over the cells that somebody has."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self._texts = [example.text for example in examples]
+        self._reference = evaluate.cells([example.row for example in examples])
+        self._known = np.asarray([known_cells(example) for example in examples], dtype=bool)
+
+    def __call__(self, run: Run) -> float:
+        """Kappa of the averaged weights."""
+        predicted = predict(run.average, run.tokenizer, self._texts, run.config.max_tokens).argmax(-1).numpy()
+        return evaluate.kappa(self._reference, predicted, self._known)
+
+
+def chosen_by(corpus: float, site: float | None) -> float:
+    """The score that a step is chosen by: the corpus keeps what the student knows, the site is where it will work."""
+    return corpus if site is None else (corpus + site) / 2
+
+
 def train_student(
-    run: Run, validation: Sequence[Example], checkpoint: Path | None, progress: Progress = say
+    run: Run,
+    validation: Sequence[Example],
+    checkpoint: Path | None,
+    progress: Progress = say,
+    site: Sequence[Example] = (),
 ) -> Trained:
     """Trains to the end of the schedule (or of patience) and returns the best averaged weights."""
+    site_kappa = SiteKappa(site) if site else None
     settings = run.settings
     if checkpoint is not None and checkpoint.exists():
         run.restore(torch.load(checkpoint, weights_only=False))
@@ -242,15 +269,18 @@ def train_student(
             next_evaluation += settings.evaluate_every
             predicted = predict(run.average, run.tokenizer, texts, run.config.max_tokens).argmax(-1).numpy()
             scores = evaluate.score(reference, predicted)
+            of_site = site_kappa(run) if site_kappa is not None else None
+            chosen = chosen_by(scores.kappa, of_site)
+            beside = "" if of_site is None else f" site {of_site:.4f}"
             shown = " ".join(f"{task} {scores.macro[task]:.3f}" for task in evaluate.TASKS[:4])
             progress(
                 f"seed {run.seed} step {run.step}/{settings.steps} {run.seconds:.0f}s loss {_mean(losses):.4f}"
-                f" | validation kappa {scores.kappa:.4f} {shown}"
+                f" | validation kappa {scores.kappa:.4f}{beside} {shown}"
             )
             losses.clear()
             run.since_best += 1
-            if scores.kappa > run.best[0]:
-                run.best = (scores.kappa, run.step, copy.deepcopy(run.average.state_dict()))
+            if chosen > run.best[0]:
+                run.best = (chosen, run.step, copy.deepcopy(run.average.state_dict()))
                 run.since_best = 0
             finished = finished or 0 < settings.patience <= run.since_best
         if checkpoint is not None and (run.step >= next_checkpoint or finished):

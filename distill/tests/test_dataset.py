@@ -9,14 +9,16 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from radstream_distill import config, corpus
+from radstream_distill import config, corpus, evaluate
 from radstream_distill.augment import Augmenter, TrainingText
 from radstream_distill.config import AugmentConfig, TrainConfig
+from radstream_distill.corpus import Split, known_cells, text_key
 from radstream_distill.dataset import load_dataset
 from radstream_distill.loss import distillation_loss, targets_of
 from radstream_distill.make import load_data
@@ -198,6 +200,42 @@ def test_datasets_join_the_training_part_and_held_out_texts_do_not(tmp_path: Pat
     ids = {example.id for example in data.split.train}
     assert "sample-1" in ids and "sample-2" not in ids
     assert data.files["site"] == "0123abcd"
+
+
+def test_a_share_of_the_site_is_kept_by_text_to_choose_the_step_by(tmp_path: Path) -> None:
+    rows = [row(n, [cell("edema", "positive")], findings=f"Edema, film {n}.") for n in range(200)]
+    rows.append(row(200, [cell("edema", "negative")], findings="EDEMA film 7"))
+    folder = written(tmp_path / "site", rows)
+    settings = config.load(ROOT / "configs" / "small.toml", {"ensemble.members": 0})
+
+    def dealt(share: float) -> Split:
+        data = dataclasses.replace(settings.data, datasets=(str(folder),), site_validation=share)
+        return load_data(dataclasses.replace(settings, data=data)).split
+
+    split = dealt(0.2)
+    # Binomial, 201 at 0.2: 40, standard deviation 5.7.
+    assert 20 <= len(split.site) <= 60
+    kept = {text_key(example.text) for example in split.site}
+    trained = {text_key(example.text) for example in split.train}
+    assert not kept & trained
+    twins = {"sample-7", "sample-200"}
+    assert len(twins & {example.id for example in split.site}) in (0, 2)
+    more = {example.id for example in dealt(0.4).site}
+    assert {example.id for example in split.site} < more, "a greater share keeps what the smaller one did"
+    assert not dealt(0.0).site
+
+
+def test_what_nobody_labelled_does_not_count_when_the_step_is_chosen(tmp_path: Path) -> None:
+    rows = [row(n, [cell("edema", "positive" if n % 2 else "negative")], findings=f"Film {n}.") for n in range(4)]
+    examples = load_dataset(written(tmp_path / "site", rows)).examples
+    reference = evaluate.cells([example.row for example in examples])
+    known = np.asarray([known_cells(example) for example in examples])
+    assert known.sum() == 4 and known[:, EDEMA].all()
+    # Right in all that is known, wrong in all that is not.
+    predicted = np.where(known, reference, 1)
+    assert evaluate.kappa(reference, predicted, known) == 1.0
+    assert evaluate.kappa(reference, predicted) < 0.5
+    assert evaluate.kappa(reference, predicted, np.zeros_like(known)) == 0.0
 
 
 def test_a_cell_of_unknown_label_teaches_nothing() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from radstream_distill import calibrate, config, corpus, evaluate, loss, manifest
+from radstream_distill import calibrate, config, corpus, evaluate, loss, manifest, train
 from radstream_distill.augment import TrainingText
 from radstream_distill.config import CalibrateConfig, EncoderConfig, RunConfig, TrainConfig
 from radstream_distill.make import augmenter, load_data, make, train_members, train_tokenizer
@@ -84,6 +84,28 @@ def test_a_resumed_run_ends_where_an_unbroken_one_ends(tmp_path: Path) -> None:
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
     assert got.kappa >= 0 and expected.kappa >= 0
+
+
+def test_the_step_is_chosen_by_the_site_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = tiny(**{"train.steps": 80})
+    plain = evaluate.score
+    looks: list[str] = []
+
+    # Corpus: later looks are better. Site: the first, by more.
+    def scored(reference: evaluate.Cells, predicted: evaluate.Cells) -> evaluate.Scores:
+        looks.append("corpus")
+        return dataclasses.replace(plain(reference, predicted), kappa=0.50 if len(looks) == 1 else 0.52)
+
+    monkeypatch.setattr(evaluate, "score", scored)
+    monkeypatch.setattr(train.SiteKappa, "__call__", lambda *_: 0.6 if len(looks) == 1 else 0.4)
+    run, validation = run_of(settings)
+    said: list[str] = []
+    trained = train_student(run, validation, None, said.append, site=validation[:5])
+    assert len(looks) > 1 and trained.step < run.step == 80
+    assert round(trained.kappa, 6) == 0.55 and "kappa 0.5000 site 0.6000" in said[0]
+    looks.clear()
+    run, validation = run_of(settings)
+    assert train_student(run, validation, None, quiet).kappa == 0.52, "the corpus alone would choose another"
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:

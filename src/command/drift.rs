@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::assemble::InputError;
 use super::label::input::{self, Body, Item, ReadError};
 use super::label::{Failed, InputFormat};
 use super::{assemble, default_model, exit};
@@ -49,7 +50,7 @@ struct ReferenceArgs {
     /// Reports; none or '-' reads standard input.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Configuration file: student.model, and the thresholds of [routing].
+    /// Configuration file: student.model, how messages are read ([intake]), the thresholds of [routing].
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Model folder (default: student.model of the configuration; without one, the model that ships).
@@ -63,10 +64,13 @@ struct ReferenceArgs {
     format: InputFormat,
 }
 
+/// Why there is no reference.
 #[derive(Debug, thiserror::Error)]
-enum DriftFailure {
+pub(super) enum DriftFailure {
     #[error(transparent)]
     Student(#[from] StudentError),
+    #[error(transparent)]
+    Intake(#[from] InputError),
     #[error("cannot read {}: {problem}. Check the path and its permissions.", path.display())]
     Input { path: PathBuf, problem: String },
     #[error("the model failed: {0}")]
@@ -80,7 +84,7 @@ enum DriftFailure {
 impl DriftFailure {
     const fn exit_code(&self) -> u8 {
         match self {
-            Self::Student(_) => exit::CONFIGURATION,
+            Self::Student(_) | Self::Intake(_) => exit::CONFIGURATION,
             Self::Input { .. } => exit::NO_INPUT,
             Self::Label(_) => exit::INTERNAL,
             Self::Few(_) => exit::DATA,
@@ -123,8 +127,37 @@ fn reference(
         (None, Some(_)) => settings.student.model.clone(),
         (None, None) => default_model(),
     };
+    let path = args.out.clone().unwrap_or_else(|| folder.join(REFERENCE_FILE));
+    let dash = [PathBuf::from("-")];
+    let files = if args.files.is_empty() { &dash[..] } else { &args.files };
+    let made = make(settings, &folder, &path, &Reports { files, format: args.format }, stdin)?;
+    writeln!(stdout, "{}: {made}", path.display())
+        .map_err(|source| DriftFailure::Output { path: PathBuf::from("-"), source })
+}
+
+/// Reports to make a reference of.
+struct Reports<'a> {
+    files: &'a [PathBuf],
+    format: InputFormat,
+}
+
+/// Makes the reference of a model in the store of the files that `drift.reports` names: what it is, in
+/// words.
+pub(super) fn make_for(settings: &Settings, folder: &Path) -> Result<String, DriftFailure> {
+    let reports = Reports { files: &settings.drift.reports, format: InputFormat::Auto };
+    make(settings, folder, &folder.join(REFERENCE_FILE), &reports, &mut io::empty())
+}
+
+/// Labels the reports as the stage would, and writes how they look. What it is, in words.
+fn make(
+    settings: &Settings,
+    folder: &Path,
+    path: &Path,
+    reports: &Reports<'_>,
+    stdin: &mut dyn Read,
+) -> Result<String, DriftFailure> {
     let options = StudentOptions {
-        model: folder.clone(),
+        model: folder.to_path_buf(),
         sessions: 1,
         ..assemble::student_options(settings)
     };
@@ -139,26 +172,22 @@ fn reference(
         counts: Counts::default(),
         others: 0,
     };
-    read_all(args, stdin, &mut counting)?;
+    let (decode, _) = assemble::decode_options(settings)?;
+    let intake = input::Intake { decode, extract: assemble::extract_policy(settings) };
+    read_all(reports, &intake, stdin, &mut counting)?;
     let Counting { counts, others, .. } = counting;
     if counts.reports < LEAST_REPORTS {
         return Err(DriftFailure::Few(counts.reports));
     }
-    let path = args.out.clone().unwrap_or_else(|| folder.join(REFERENCE_FILE));
-    let failed = |source| DriftFailure::Output { path: path.clone(), source };
+    let failed = |source| DriftFailure::Output { path: path.to_path_buf(), source };
     let text = write(&counts, &identity.sha256).map_err(|error| failed(error.into()))?;
-    replace(&path, &text).map_err(failed)?;
+    replace(path, &text).map_err(failed)?;
     #[expect(clippy::cast_precision_loss, reason = "a share for reading")]
     let doubted = 100.0 * counts.doubted as f64 / counts.reports as f64;
-    writeln!(
-        stdout,
-        "{}: {} reports as {} {} sees them, {doubted:.1} % doubted ({others} records without text)",
-        path.display(),
-        counts.reports,
-        identity.name,
-        identity.version,
-    )
-    .map_err(|source| DriftFailure::Output { path: PathBuf::from("-"), source })
+    Ok(format!(
+        "{} reports as {} {} sees them, {doubted:.1} % doubted ({others} records without text)",
+        counts.reports, identity.name, identity.version,
+    ))
 }
 
 /// A reader never sees half of it.
@@ -170,14 +199,13 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn read_all(
-    args: &ReferenceArgs,
+    reports: &Reports<'_>,
+    intake: &input::Intake,
     stdin: &mut dyn Read,
     counting: &mut Counting,
 ) -> Result<(), DriftFailure> {
-    let dash = [PathBuf::from("-")];
-    let files = if args.files.is_empty() { &dash[..] } else { &args.files };
     let bar = progress();
-    for path in files {
+    for path in reports.files {
         let input = |problem: String| DriftFailure::Input { path: path.clone(), problem };
         let mut opened;
         let reader: &mut dyn Read = if path.as_os_str() == "-" {
@@ -189,10 +217,11 @@ fn read_all(
         let name = path.display().to_string();
         let source = input::Source {
             name: &name,
-            format: args.format,
+            format: reports.format,
             text_column: None,
             id_column: None,
             identify: false,
+            intake: Some(intake),
         };
         let mut sink = |item: Item| {
             bar.inc(1);

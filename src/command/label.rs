@@ -237,6 +237,7 @@ fn label_all(
             text_column: args.text_column.as_deref(),
             id_column: args.id_column.as_deref(),
             identify: false,
+            intake: None,
         };
         input::read(&source, reader, &mut |item| run.take(item)).map_err(|error| match error {
             input::ReadError::Io(source) => unreadable(source),

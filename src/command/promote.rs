@@ -5,6 +5,8 @@
 //! when it is enough is not decided here.
 
 mod contender;
+mod failure;
+mod limits;
 mod trial;
 
 use std::io::Write;
@@ -15,20 +17,20 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
-use super::evaluate::EvaluateFailure;
-use super::{exit, settings, shipped};
-use crate::config::{PromotionRequire, PromotionTask, Settings};
+use super::{drift, exit, settings, shipped};
+use crate::config::Settings;
+use crate::drift::reference::REFERENCE_FILE;
 use crate::evaluate::plot;
 use crate::evaluate::verdict::Verdict;
 use crate::promotion::evidence::Evidence;
 use crate::promotion::forest;
 use crate::promotion::gate::{self, Ruling};
-use crate::promotion::limits::{Limits, Margins, Require};
 use crate::promotion::record::{Asked, Occasion, Record};
-use crate::promotion::store::{Action, Entry, Store, StoreError, Version};
-use crate::student::StudentError;
+use crate::promotion::store::{Action, Entry, Store, Version};
 use crate::student::folder::Listing;
-use crate::student::labeler::LabelError;
+
+pub use failure::PromoteFailure;
+pub(super) use failure::of_store_error;
 
 /// Seed of the bootstrap: fixed, so that nobody draws until it fits.
 const SEED: u64 = 1;
@@ -96,94 +98,21 @@ pub struct Decided {
     pub path: PathBuf,
     /// Versions that were removed from the store.
     pub removed: Vec<String>,
+    /// The reference that drift of the new model is measured against; `None` when it is not in service.
+    pub reference: Option<Reference>,
 }
 
-/// Why there is no decision.
-#[derive(Debug, thiserror::Error)]
-pub enum PromoteFailure {
-    /// The store.
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    /// There is nothing to compare with.
-    #[error(
-        "{} holds no model in service yet; install the first with `radstream promote --initial DIR`",
-        .0.display()
-    )]
-    Empty(PathBuf),
-    /// There is a model already.
-    #[error(
-        "{} has a model in service ({version}): a challenger has to pass the gate; leave out --initial",
-        store.display()
-    )]
-    NotEmpty {
-        /// The store.
-        store: PathBuf,
-        /// The model in service.
-        version: Version,
-    },
-    /// No gold set is named.
-    #[error("no gold set to judge on; set promotion.gold, or give --gold FILE")]
-    NoGold,
-    /// A gold set without texts.
-    #[error(
-        "{}: {without} of {of} reports have no text to label (findings, impression or text)",
-        path.display()
-    )]
-    NoText {
-        /// The gold set.
-        path: PathBuf,
-        /// Reports without text.
-        without: usize,
-        /// Reports.
-        of: usize,
-    },
-    /// A gold set cannot be read.
-    #[error("{message}")]
-    Gold {
-        /// What is wrong.
-        message: String,
-        /// Exit code.
-        code: u8,
-    },
-    /// The model in service cannot be loaded.
-    #[error("the model in service cannot be loaded, so there is nothing to compare with: {0}")]
-    Champion(StudentError),
-    /// A model failed.
-    #[error("the model in service failed: {0}")]
-    Label(#[from] LabelError),
-    /// A plot could not be drawn.
-    #[error("{0}")]
-    Plot(String),
-}
-
-impl From<EvaluateFailure> for PromoteFailure {
-    fn from(failure: EvaluateFailure) -> Self {
-        Self::Gold { message: failure.to_string(), code: failure.exit_code() }
-    }
-}
-
-impl PromoteFailure {
-    /// The exit code.
-    pub const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Store(problem) => of_store_error(problem),
-            Self::Empty(_) | Self::NotEmpty { .. } | Self::NoGold => exit::USAGE,
-            Self::NoText { .. } => exit::DATA,
-            Self::Gold { code, .. } => *code,
-            Self::Champion(_) => exit::CONFIGURATION,
-            Self::Label(_) | Self::Plot(_) => exit::INTERNAL,
-        }
-    }
-}
-
-/// The exit code of a store that cannot be used.
-pub(super) const fn of_store_error(problem: &StoreError) -> u8 {
-    match problem {
-        StoreError::Locked { .. } => exit::TEMPORARY,
-        StoreError::Io { .. } | StoreError::Copy(_) => exit::IO,
-        StoreError::Astray { .. } | StoreError::History { .. } | StoreError::Model(_) => exit::DATA,
-        StoreError::NoVersion { .. } => exit::USAGE,
-    }
+/// What drift of a model is measured against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// Made of `drift.reports`: of what, in words.
+    Made(String),
+    /// It came with the candidate.
+    TakenOver,
+    /// There is none: drift is not measured.
+    None,
+    /// It could not be made. No reason to keep a better model out.
+    Failed(String),
 }
 
 /// The exit code of a verdict.
@@ -234,6 +163,16 @@ pub(super) fn tell(decided: &Decided, stdout: &mut dyn Write) -> std::io::Result
     write!(stdout, "{}", record.table())?;
     writeln!(stdout, "\n{}", record.headline())?;
     writeln!(stdout, "record: {}", decided.path.display())?;
+    match &decided.reference {
+        Some(Reference::Made(what)) => writeln!(stdout, "reference of drift: {what}")?,
+        Some(Reference::TakenOver) => writeln!(stdout, "reference of drift: the candidate's")?,
+        Some(Reference::None) => writeln!(
+            stdout,
+            "no reference of drift: set drift.reports, or run `radstream drift reference`"
+        )?,
+        Some(Reference::Failed(why)) => writeln!(stdout, "no reference of drift: {why}")?,
+        None => {}
+    }
     if !decided.removed.is_empty() {
         writeln!(stdout, "removed from the store: {}", decided.removed.join(", "))?;
     }
@@ -248,7 +187,7 @@ pub(super) fn tell(decided: &Decided, stdout: &mut dyn Write) -> std::io::Result
 pub fn promote(settings: &Settings, request: &Request) -> Result<Decided, PromoteFailure> {
     let mut store = Store::open(&request.store)?;
     let current = store.current()?;
-    let limits = limits(settings);
+    let limits = limits::of(&settings.promotion);
     let listing = Listing::read(&request.candidate);
     let progress = progress();
     let (evidence, verdicts, decision) = match (&current, request.initial) {
@@ -288,7 +227,7 @@ pub fn promote(settings: &Settings, request: &Request) -> Result<Decided, Promot
     };
     let record = Record::new(occasion, evidence, decision, limits);
     let path = write_record(&store, &record, &verdicts)?;
-    let mut removed = Vec::new();
+    let (mut removed, mut reference) = (Vec::new(), None);
     if let Some(version) = version {
         let entry = Entry {
             time: record.time.clone(),
@@ -297,46 +236,23 @@ pub fn promote(settings: &Settings, request: &Request) -> Result<Decided, Promot
             decision: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             reason: String::new(),
         };
+        // Before it is in service: a process reads it with the model.
+        reference = Some(reference_of(settings, &store.folder(&version)));
         store.serve(&version, entry)?;
         removed = store.prune(settings.promotion.keep)?;
     }
-    Ok(Decided { record, path, removed })
+    Ok(Decided { record, path, removed, reference })
 }
 
-/// The limits that the settings give.
-fn limits(settings: &Settings) -> Limits {
-    let gate = &settings.promotion;
-    Limits {
-        require: match gate.require {
-            PromotionRequire::Better => Require::Better,
-            PromotionRequire::NotWorse => Require::NotWorse,
-        },
-        primary: gate
-            .primary
-            .iter()
-            .map(|task| match task {
-                PromotionTask::Positive => "positive",
-                PromotionTask::Uncertainty => "uncertainty",
-                PromotionTask::Negation => "negation",
-                PromotionTask::Mention => "mention",
-                PromotionTask::ExactMatch => gate::EXACT_MATCH,
-            })
-            .collect(),
-        min_reports: gate.min_reports,
-        margins: Margins {
-            positive: gate.margin_positive,
-            uncertainty: gate.margin_uncertainty,
-            negation: gate.margin_negation,
-            mention: gate.margin_mention,
-        },
-        floor_cells: gate.floor_cells,
-        floor_fall: gate.floor_fall,
-        max_ece: gate.max_ece,
-        ece_margin: gate.ece_margin,
-        log_loss_margin: gate.log_loss_margin,
-        min_speed_ratio: gate.min_speed_ratio,
-        max_bytes: gate.max_model_mib.saturating_mul(1 << 20),
-        max_lost_sentences: gate.max_lost_sentences,
+/// Gives a model of the store its reference: made of the site's reports, or as it came.
+fn reference_of(settings: &Settings, folder: &Path) -> Reference {
+    if settings.drift.reports.is_empty() {
+        let there = folder.join(REFERENCE_FILE).exists();
+        return if there { Reference::TakenOver } else { Reference::None };
+    }
+    match drift::make_for(settings, folder) {
+        Ok(what) => Reference::Made(what),
+        Err(failure) => Reference::Failed(failure.to_string()),
     }
 }
 

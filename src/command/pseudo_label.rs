@@ -237,8 +237,14 @@ fn each(
     let wrong = |problem: String| PseudoLabelError::Input { path: path.to_owned(), problem };
     let file = File::open(path).map_err(|problem| wrong(problem.to_string()))?;
     let name = path.display().to_string();
-    let source =
-        input::Source { name: &name, format, text_column: None, id_column: None, identify: true };
+    let source = input::Source {
+        name: &name,
+        format,
+        text_column: None,
+        id_column: None,
+        identify: true,
+        intake: None,
+    };
     let mut sink = |item| {
         let enough = || Failed::Write(io::Error::from(io::ErrorKind::Interrupted));
         if take(item) { Ok(()) } else { Err(enough()) }

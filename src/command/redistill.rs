@@ -16,7 +16,7 @@ use super::promote::{self, Decided, PromoteFailure, Request, of_ruling};
 use super::{exit, settings, shipped};
 use crate::config::Settings;
 use crate::promotion::gate::Ruling;
-use crate::promotion::store::{Store, StoreError};
+use crate::promotion::store::{Store, StoreError, Version};
 use crate::redistill::{Next, State};
 use crate::student::folder::Listing;
 use child::{ChildFailure, Placeholders};
@@ -103,6 +103,16 @@ pub fn run(
     }
 }
 
+/// What became of a candidate before a run was stopped.
+enum Before {
+    /// It is in service.
+    InService,
+    /// It was, and is no more.
+    TakenBack,
+    /// It never was.
+    Never,
+}
+
 struct Job<'a> {
     args: &'a RedistillArgs,
     settings: &'a Settings,
@@ -123,7 +133,7 @@ impl Job<'_> {
                     step(stderr, "going on: the candidate is trained, the gate has not decided");
                     // Retractions do not wait for a gate that cannot judge.
                     self.export(&folder, stderr)?;
-                    return self.gate(&folder, &state, stdout, stderr);
+                    return self.gate(&folder, &state, &found, stdout, stderr);
                 }
                 _ => {
                     step(stderr, "the candidate of the last run is damaged: training again");
@@ -154,10 +164,10 @@ impl Job<'_> {
         let command = &self.settings.redistill.train;
         child::run("training", command, &self.placeholders(&folder), folder.lock())?;
         let found = self.candidate(&folder).map_err(RedistillFailure::Candidate)?;
-        state = state.with_candidate(found.manifest_sha256);
+        state = state.with_candidate(found.manifest_sha256.clone());
         folder.write(&state)?;
         step(stderr, "trained");
-        self.gate(&folder, &state, stdout, stderr)
+        self.gate(&folder, &state, &found, stdout, stderr)
     }
 
     fn export(&self, folder: &Folder, stderr: &mut dyn Write) -> Result<(), RedistillFailure> {
@@ -185,33 +195,49 @@ impl Job<'_> {
         &self,
         folder: &Folder,
         state: &State,
+        candidate: &Listing,
         stdout: &mut dyn Write,
         stderr: &mut dyn Write,
     ) -> Result<u8, RedistillFailure> {
-        let verdict = if self.in_service(state)? {
-            step(
-                stderr,
-                "the candidate is in service already: the last run was stopped after that",
-            );
-            Ruling::Promoted
-        } else {
-            step(stderr, "judging");
-            let decided = self.judge(folder)?;
-            step(stderr, &format!("decided: {}", decided.record.verdict.words()));
-            promote::tell(&decided, stdout)?;
-            decided.record.verdict
+        let verdict = match self.before(candidate)? {
+            Before::InService => {
+                step(
+                    stderr,
+                    "the candidate is in service already: the last run was stopped after that",
+                );
+                Ruling::Promoted
+            }
+            Before::TakenBack => {
+                step(
+                    stderr,
+                    "the candidate was in service, and was taken back since the last run was stopped: \
+                     it stays out. `radstream promote` can put it in service all the same",
+                );
+                Ruling::Promoted
+            }
+            Before::Never => {
+                step(stderr, "judging");
+                let decided = self.judge(folder)?;
+                step(stderr, &format!("decided: {}", decided.record.verdict.words()));
+                promote::tell(&decided, stdout)?;
+                decided.record.verdict
+            }
         };
         folder.write(&state.decided(verdict, Timestamp::now().to_string()))?;
         step(stderr, "done");
         Ok(of_ruling(verdict))
     }
 
-    /// Whether the gate has let the candidate through before we could write it down.
-    fn in_service(&self, state: &State) -> Result<bool, RedistillFailure> {
+    /// Whether the gate has let the candidate through before we could write it down. The store knows: a
+    /// promotion must not be repeated over a rollback.
+    fn before(&self, candidate: &Listing) -> Result<Before, RedistillFailure> {
         let store = Store::open(&self.settings.promotion.store)?;
-        let Some(current) = store.current()? else { return Ok(false) };
-        let served = Listing::read(&store.folder(&current)).map_err(StoreError::from)?;
-        Ok(state.trained() == Some(served.manifest_sha256.as_str()))
+        let version = Version::of(candidate);
+        Ok(match store.current()? {
+            Some(current) if current == version => Before::InService,
+            _ if store.history().let_in(version.as_str()) => Before::TakenBack,
+            _ => Before::Never,
+        })
     }
 
     fn judge(&self, folder: &Folder) -> Result<Decided, PromoteFailure> {

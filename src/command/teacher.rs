@@ -207,6 +207,7 @@ fn first_report(args: &TryArgs, stdin: &mut dyn Read) -> Result<FirstReport, Try
         text_column: None,
         id_column: None,
         identify: true,
+        intake: None,
     };
     let mut found = None;
     let mut reason = String::from("it is empty");

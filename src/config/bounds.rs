@@ -107,6 +107,9 @@ fn promotion(s: &Settings, found: &mut Vec<Finding>) {
         ("promotion.floor_fall", gate.floor_fall),
         ("promotion.max_ece", gate.max_ece),
         ("promotion.ece_margin", gate.ece_margin),
+        ("promotion.doubted_rise", gate.doubted_rise),
+        ("promotion.min_doubted_ratio", gate.min_doubted_ratio),
+        ("promotion.mistakes_rise", gate.mistakes_rise),
         ("promotion.min_speed_ratio", gate.min_speed_ratio),
     ] {
         within(found, key, share, 0.0..=1.0);

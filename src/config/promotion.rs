@@ -53,6 +53,14 @@ pub struct Promotion {
     /// How much the log loss of the four statuses may rise, nats a cell. 0 to 10. Default 0.02. It finds
     /// the overconfident, whom the calibration error of a good student hardly shows.
     pub log_loss_margin: f64,
+    /// How much the share of reports that the model's own thresholds doubt may rise. 0 to 1. Default 0.05:
+    /// each of them is a question to the teacher.
+    pub doubted_rise: f64,
+    /// Lowest such share, as a share of the champion's. 0 to 1. Default 0.2: a better model doubts less,
+    /// but one that doubts next to nothing has thresholds that are wrong. 0: not asked.
+    pub min_doubted_ratio: f64,
+    /// How much the share of reports with a wrong cell that are not doubted may rise. 0 to 1. Default 0.03.
+    pub mistakes_rise: f64,
     /// Lowest speed, as a share of the champion's. 0 to 1. Default 0.8.
     pub min_speed_ratio: f64,
     /// Largest model folder. MiB, 1 to 100000. Default 40.
@@ -86,6 +94,9 @@ impl Default for Promotion {
             max_ece: 0.03,
             ece_margin: 0.01,
             log_loss_margin: 0.02,
+            doubted_rise: 0.05,
+            min_doubted_ratio: 0.2,
+            mistakes_rise: 0.03,
             min_speed_ratio: 0.8,
             max_model_mib: 40,
             max_lost_sentences: 2,

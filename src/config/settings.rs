@@ -308,11 +308,15 @@ pub struct Drift {
     /// reference` makes it; without it nothing is compared). 200 to 1000000. Default 2000. 0: never.
     /// A longer window is steadier and later.
     pub window: u64,
+    /// Files of usual reports of the site, as `radstream drift reference` reads them. Where there are any,
+    /// `radstream promote` and `redistill` make the reference of the model that they put in service of
+    /// them. Default none: a reference.json beside the candidate is taken over, if there is one.
+    pub reports: Vec<PathBuf>,
 }
 
 impl Default for Drift {
     fn default() -> Self {
-        Self { window: 2000 }
+        Self { window: 2000, reports: Vec::new() }
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Generation {
     pub drift: Option<DriftMonitor>,
     /// What it said before. A memory of its own: scores of two models must not meet.
     pub memory: ScoreMemory,
+    /// Batches that it has labelled.
+    batches: AtomicU64,
     buckets: Vec<usize>,
     batch_tokens: usize,
     encoder: Mutex<Box<dyn Encode>>,
@@ -60,6 +62,7 @@ impl Generation {
             policy,
             drift: None,
             memory: ScoreMemory::new(memory_bytes),
+            batches: AtomicU64::new(0),
             buckets: engine.buckets,
             batch_tokens: engine.batch_tokens,
             encoder: Mutex::new(engine.encoder),
@@ -71,6 +74,16 @@ impl Generation {
     /// A tokenizer for one thread.
     pub fn encoder(&self) -> Box<dyn Encode> {
         self.encoder.lock().another()
+    }
+
+    /// Counts a batch that was labelled.
+    pub fn note_batch(&self) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Batches labelled so far.
+    pub fn batches(&self) -> u64 {
+        self.batches.load(Ordering::Relaxed)
     }
 
     /// Number of sessions.
@@ -169,6 +182,8 @@ impl ThreadEncoder {
 /// Metrics and page name the model; what was known of the one before no longer holds.
 fn introduce(generation: &Generation, totals: &Totals) {
     info(&generation.model, 1.0);
+    let watched = if generation.drift.is_some() { 1.0 } else { 0.0 };
+    metrics::gauge!(names::DRIFT_REFERENCE).set(watched);
     totals.set_model(&generation.model.name, &generation.model.version);
     drift::forget(totals);
 }
@@ -221,6 +236,7 @@ mod tests {
             assert!(shown.contains("version=\"1\",sha256=\"00\"} 0"), "{shown}");
             assert!(shown.contains("version=\"2\",sha256=\"00\"} 1"), "{shown}");
             assert!(shown.contains("radstream_model_swaps_total 1"), "{shown}");
+            assert!(shown.contains("radstream_drift_reference 0"), "{shown}");
             assert!(old.upgrade().is_some_and(|old| old.number < service.current().number));
             drop(task);
             assert!(old.upgrade().is_none(), "a thread's encoder keeps no sessions");

@@ -77,7 +77,11 @@ impl Labeling {
     fn turn(&self, thread: usize, batch: Batch<Task>, stop: &Stop) -> Vec<Finished> {
         let generation = batch.items.first().map(|task| Arc::clone(&task.generation));
         match generation.as_ref().and_then(|generation| generation.session(thread)) {
-            Some(mut session) => self.batch(session.as_mut(), batch, stop),
+            Some(mut session) => {
+                let finished = self.batch(session.as_mut(), batch, stop);
+                generation.iter().for_each(|generation| generation.note_batch());
+                finished
+            }
             None => {
                 let tasks = batch.items.into_iter();
                 tasks.filter_map(|task| self.settle(task, Err(None))).collect()

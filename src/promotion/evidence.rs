@@ -3,12 +3,13 @@
 
 use serde::Serialize;
 
-use crate::evaluate::bootstrap::Difference;
+use crate::evaluate::bootstrap::{Difference, Resamples};
 use crate::evaluate::convention::Average;
 use crate::evaluate::figure::Figure;
-use crate::evaluate::verdict::{Support, Verdict};
-use crate::evaluate::{Label, Task};
-use crate::report::Observation;
+use crate::evaluate::pairing::Answers;
+use crate::evaluate::verdict::{Plan, Support, Verdict};
+use crate::evaluate::{Label, Row, Task};
+use crate::report::{OBSERVATIONS, Observation};
 
 /// Tasks whose macro F1 is guarded.
 pub const TASKS: [Task; 4] = [Task::Positive, Task::Uncertainty, Task::Negation, Task::Mention];
@@ -81,12 +82,25 @@ pub struct GoldSet {
     pub ece: Paired,
     /// Log loss of the reference's status, nats a cell.
     pub log_loss: Paired,
+    /// Share of reports of which a cell is less sure than its threshold asks: those that are escalated.
+    pub doubted: Paired,
+    /// Share of reports with a wrong cell that are not doubted: nobody would look at them again.
+    pub passed_mistakes: Paired,
+}
+
+/// What one model would ask a second opinion for, report by report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Doubt {
+    /// Whether it is doubted.
+    pub doubted: Vec<bool>,
+    /// Whether a cell is wrong and it is not doubted.
+    pub passed: Vec<bool>,
 }
 
 impl GoldSet {
     /// Takes the guarded figures out of an evaluation whose first system is the challenger, compared
-    /// with the second, the champion.
-    pub fn of(verdict: &Verdict) -> Self {
+    /// with the second, the champion. What they doubt is no matter of an evaluation, and comes beside it.
+    pub fn of(verdict: &Verdict, challenger: &Doubt, champion: &Doubt, plan: Plan) -> Self {
         let reference = &verdict.reference;
         let supported = |task: Task| {
             let averages = reference.labels_averaged.iter();
@@ -125,8 +139,51 @@ impl GoldSet {
             exact_match: Paired::of(Figure::ExactMatch, verdict),
             ece: Paired::of(Figure::Ece, verdict),
             log_loss: Paired::of(Figure::LogLoss4, verdict),
+            doubted: share(&challenger.doubted, &champion.doubted, plan),
+            passed_mistakes: share(&challenger.passed, &champion.passed, plan),
         }
     }
+}
+
+impl Doubt {
+    /// A report is doubted when a cell is less sure than its threshold asks. Cut text is not counted: both
+    /// read as many tokens, or the challenger is refused for that. Empty for answers without confidence.
+    pub fn of(reference: &[Row], answers: &Answers, thresholds: &[f32; OBSERVATIONS]) -> Self {
+        let below = |confidence: &[f64; OBSERVATIONS]| {
+            confidence.iter().zip(thresholds).any(|(found, asked)| *found < f64::from(*asked))
+        };
+        let scores = answers.scores.iter().flatten();
+        let doubted: Vec<bool> = scores
+            .map(|report| report.as_ref().is_some_and(|report| below(&report.confidence)))
+            .collect();
+        let wrong = |(wanted, found): (&Row, &Row)| {
+            Observation::ALL
+                .into_iter()
+                .any(|cell| wanted.get(cell as usize) != found.get(cell as usize))
+        };
+        let wrong = reference.iter().zip(&answers.rows).map(wrong);
+        let passed = wrong.zip(&doubted).map(|(wrong, doubted)| wrong && !doubted).collect();
+        Self { doubted, passed }
+    }
+}
+
+/// The share of such reports of both, with the interval of the difference on the same resamples.
+fn share(challenger: &[bool], champion: &[bool], plan: Plan) -> Paired {
+    if challenger.is_empty() || challenger.len() != champion.len() {
+        return Paired::default();
+    }
+    let weighted = |those: &[bool], weights: &[u32]| {
+        let all: u32 = weights.iter().sum();
+        let those = those.iter().zip(weights).filter(|(one, _)| **one);
+        Some(f64::from(those.map(|(_, weight)| weight).sum::<u32>()) / f64::from(all))
+    };
+    let once = vec![1; challenger.len()];
+    let (first, second) = (weighted(challenger, &once), weighted(champion, &once));
+    let draws = Resamples::new(plan.seed, challenger.len()).take(plan.resamples);
+    let (firsts, seconds): (Vec<_>, Vec<_>) =
+        draws.map(|w| (weighted(challenger, &w), weighted(champion, &w))).unzip();
+    let difference = Difference::of((first, second), (&firsts, &seconds));
+    Paired { champion: second, challenger: first, difference }
 }
 
 const fn targets(support: &Support, task: Task) -> u64 {
@@ -234,6 +291,58 @@ pub struct Lost {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluate::LABELS;
+    use crate::evaluate::pairing::CellScores;
+    use crate::evaluate::read::Aggregate;
+    use crate::report::FindingStatus;
+
+    #[test]
+    fn a_report_is_doubted_for_one_cell_below_its_threshold() {
+        let sure = |cell: f64| {
+            let mut confidence = [1.0; OBSERVATIONS];
+            confidence[4] = cell;
+            Some(CellScores { confidence, probabilities: None })
+        };
+        let scores = Some(vec![sure(0.8), sure(0.79), None]);
+        let right = [FindingStatus::NotMentioned; LABELS];
+        let mut wrong = right;
+        wrong[2] = FindingStatus::Positive;
+        let answers = Answers { rows: vec![right; 3], scores, ..Answers::default() };
+        let mut thresholds = [0.1; OBSERVATIONS];
+        thresholds[4] = 0.8;
+        // 0.8 as a float of 32 bits is a little more than 0.8.
+        let reference = [wrong, right, wrong];
+        let found = Doubt::of(&reference, &answers, &thresholds);
+        assert_eq!(
+            (found.doubted, found.passed),
+            (vec![true, true, false], vec![false, false, true])
+        );
+        let blind = Doubt::of(&reference, &answers, &[0.0; OBSERVATIONS]);
+        assert_eq!((blind.doubted, blind.passed), (vec![false; 3], vec![true, false, true]));
+        assert_eq!(Doubt::of(&reference, &Answers::default(), &thresholds), Doubt::default());
+    }
+
+    #[test]
+    fn a_share_is_compared_on_the_same_reports() {
+        let plan = Plan {
+            seed: 1,
+            resamples: 500,
+            min_support: 1,
+            aggregate: Aggregate::default(),
+            derive_no_finding: false,
+        };
+        let champion: Vec<bool> = (0..200).map(|n| n % 10 == 0).collect();
+        let found = share(&[false; 200], &champion, plan);
+        assert_eq!((found.champion, found.challenger), (Some(0.1), Some(0.0)));
+        let difference = found.difference.unwrap();
+        let interval = difference.interval.unwrap();
+        // Of 200 reports: standard deviation sqrt(0.1 * 0.9 / 200), 0.021.
+        assert_eq!(difference.value, -0.1);
+        assert!(interval.high < -0.05 && interval.low > -0.16, "{interval:?}");
+        let same = share(&champion, &champion, plan).difference.unwrap();
+        assert_eq!((same.value, same.interval.unwrap().low), (0.0, 0.0));
+        assert_eq!(share(&[], &champion, plan), Paired::default());
+    }
 
     #[test]
     fn one_slow_round_does_not_decide_about_speed() {

@@ -68,8 +68,8 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Guard {
     /// Name of the figure, as `radstream evaluate` calls it, or of a property of the model:
-    /// `supported.positive`, `label.edema.positive`, `calibration.ece`, `speed`, `size`, `self_test`,
-    /// `self_test.champion`, `compatible`, `loads`, `new`, `reports`, `gain`.
+    /// `supported.positive`, `label.edema.positive`, `calibration.ece`, `doubted`, `passed_mistakes`, `speed`,
+    /// `size`, `self_test`, `self_test.champion`, `compatible`, `loads`, `new`, `reports`, `gain`.
     pub figure: String,
     /// The gold set, for figures of one.
     #[serde(skip_serializing_if = "Option::is_none")]

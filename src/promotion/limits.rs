@@ -35,6 +35,12 @@ pub struct Limits {
     pub ece_margin: f64,
     /// How much the log loss may rise, nats a cell.
     pub log_loss_margin: f64,
+    /// How much the share of doubted reports may rise.
+    pub doubted_rise: f64,
+    /// Lowest share of doubted reports, as a share of the champion's.
+    pub min_doubted_ratio: f64,
+    /// How much the share of reports that are wrong and not doubted may rise.
+    pub mistakes_rise: f64,
     /// Lowest speed, as a share of the champion's.
     pub min_speed_ratio: f64,
     /// Largest folder, in bytes.

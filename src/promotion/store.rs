@@ -5,6 +5,7 @@
 //! STORE/versions/NAME/            a model folder, never changed once it is there
 //! STORE/history.jsonl             what was in service, oldest first
 //! STORE/decisions/                why, or why not
+//! STORE/begun                     names the version that is being put in service; gone when it is
 //! STORE/lock                      held by whoever changes anything
 //! ```
 //!
@@ -30,6 +31,8 @@ pub const CURRENT: &str = "current";
 const VERSIONS: &str = "versions";
 const DECISIONS: &str = "decisions";
 const HISTORY: &str = "history.jsonl";
+/// What a process was about to put in service when it was stopped.
+const BEGUN: &str = "begun";
 const LOCK: &str = "lock";
 /// Begins the name of what is being copied.
 const INCOMING: &str = ".incoming-";
@@ -240,13 +243,17 @@ impl Store {
         Ok(version)
     }
 
-    /// Puts a version in service: written into the history, then the link is moved in one step.
+    /// Puts a version in service: written into the history, then the link is moved in one step. Before
+    /// and after, that it is being done: the history of a process that was stopped in between is told
+    /// apart from a link that somebody moved by hand.
     ///
     /// # Errors
-    /// [`StoreError`]; then the old model is still in service.
+    /// [`StoreError`]; then the old model is still in service, unless only the note could not be removed.
     pub fn serve(&mut self, version: &Version, entry: Entry) -> Result<(), StoreError> {
+        self.root.write(BEGUN, version.as_str().as_bytes())?;
         self.note(entry)?;
-        self.point(version)
+        self.point(version)?;
+        self.root.remove(BEGUN)
     }
 
     /// Removes all but the last `keep` versions that were in service; never the current one and the one
@@ -327,11 +334,12 @@ impl Store {
         // A link that leads astray is for those to tell who need the model in service.
         let Ok(current) = self.current() else { return Ok(()) };
         let current = current.as_ref().map(Version::as_str);
-        if let Some(repaired) = self.history.agreeing_with(current) {
+        let begun = self.root.text(BEGUN)?;
+        if let Some(repaired) = self.history.agreeing_with(current, begun.as_deref()) {
             self.root.write(HISTORY, &repaired.bytes())?;
             self.history = repaired;
         }
-        Ok(())
+        self.root.remove(BEGUN)
     }
 }
 

@@ -8,10 +8,12 @@ use sha2::{Digest, Sha256};
 
 use super::StudentError;
 use super::manifest::{self, MANIFEST_FILE, MODEL_FILE};
+use crate::drift::reference::REFERENCE_FILE;
 use crate::publish::{ModelIdentity, hex};
 
-/// What people read of a model.
-const README: &str = "README.md";
+/// What may lie beside a model without being vouched for: what people read of it, and what drift is
+/// measured against.
+const BESIDE: [&str; 2] = ["README.md", REFERENCE_FILE];
 
 /// The files of a model folder, as its manifest vouches for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,18 +90,22 @@ impl Listing {
         self.every(folder, |_, _| Ok(()))
     }
 
-    /// Copies manifest and listed files into another, empty folder, and a README.md if there is one.
+    /// Copies manifest and listed files into another, empty folder; with them README.md and reference.json,
+    /// where there are.
     /// Each copy is on the disk when this returns, and is the file that was hashed.
     ///
     /// # Errors
     /// As [`Listing::verify`]; or a file cannot be written.
     pub fn copy(&self, from: &Path, to: &Path) -> Result<(), CopyError> {
         self.every(from, |name, bytes| write_through(&to.join(name), bytes))?;
-        match std::fs::read(from.join(README)) {
-            Ok(bytes) => write_through(&to.join(README), &bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(manifest::unreadable(&from.join(README), source).into()),
+        for name in BESIDE {
+            match std::fs::read(from.join(name)) {
+                Ok(bytes) => write_through(&to.join(name), &bytes)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(manifest::unreadable(&from.join(name), source).into()),
+            }
         }
+        Ok(())
     }
 
     /// Hands each file, checked, to `take`; the manifest last.

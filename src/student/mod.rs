@@ -297,6 +297,18 @@ pub enum StudentError {
         /// ONNX Runtime's reason.
         problem: String,
     },
+    /// ONNX Runtime could not open the network for a reason that need not lie in it.
+    #[error(
+        "`{}` could not be opened by ONNX Runtime: {problem}; check free memory, and the log of the \
+         system",
+        path.display()
+    )]
+    Session {
+        /// The network.
+        path: PathBuf,
+        /// ONNX Runtime's reason.
+        problem: String,
+    },
     /// The network is not one of a student: unreadable, or other inputs or outputs.
     #[error("`{}` is not a student's network:{}", path.display(), Listed(problems))]
     Shape {
@@ -350,10 +362,30 @@ impl StudentError {
             Self::Tokenizer { .. } => "tokenizer",
             Self::Runtime { .. } => "runtime",
             Self::Provider { .. } => "provider",
+            Self::Session { .. } => "session",
             Self::Shape { .. } => "shape",
             Self::SelfTest { .. } => "self_test",
             Self::Run { .. } => "run",
             Self::Several(_) => "several",
+        }
+    }
+
+    /// Whether the same files may load another time: memory was short, a disk or a device did not
+    /// answer. What the files themselves say stays as it is.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreadable { .. }
+            | Self::Runtime { .. }
+            | Self::Provider { .. }
+            | Self::Session { .. }
+            | Self::Run { .. } => true,
+            Self::ModelMissing { .. }
+            | Self::Manifest { .. }
+            | Self::HashMismatch { .. }
+            | Self::Tokenizer { .. }
+            | Self::Shape { .. }
+            | Self::SelfTest { .. } => false,
+            Self::Several(problems) => problems.iter().all(Self::may_pass),
         }
     }
 
@@ -366,6 +398,7 @@ impl StudentError {
             | Self::HashMismatch { file: path, .. }
             | Self::Tokenizer { path, .. }
             | Self::Runtime { path, .. }
+            | Self::Session { path, .. }
             | Self::Shape { path, .. }
             | Self::SelfTest { path, .. } => Some(path),
             Self::Provider { .. } | Self::Run { .. } => None,
@@ -389,6 +422,16 @@ impl<T: fmt::Display> fmt::Display for Listed<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_in_the_files_does_not_pass_and_one_such_reason_is_enough() {
+        let missing = || StudentError::ModelMissing { path: "a".into() };
+        let session = || StudentError::Session { path: "a".into(), problem: "memory".to_owned() };
+        let shape = StudentError::Shape { path: "a".into(), problems: Vec::new() };
+        assert!(session().may_pass() && !missing().may_pass() && !shape.may_pass());
+        assert!(StudentError::Several(vec![session(), session()]).may_pass());
+        assert!(!StudentError::Several(vec![session(), missing()]).may_pass());
+    }
 
     #[test]
     fn several_problems_are_listed_one_is_not() {

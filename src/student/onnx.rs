@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ort::environment::Environment;
 use ort::ep;
+use ort::error::ErrorCode;
 use ort::session::Session as OrtSession;
 use ort::session::builder::{GraphOptimizationLevel, PrepackedWeights};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
@@ -51,9 +52,17 @@ fn build(
     device: Device,
     weights: &PrepackedWeights,
 ) -> Result<OrtSession, StudentError> {
-    let shape = |error: ort::Error| StudentError::Shape {
-        path: model_path.to_path_buf(),
-        problems: vec![error.to_string()],
+    let failed = |error: ort::Error| match error.code() {
+        // What the library says of the file, not of the machine.
+        ErrorCode::InvalidProtobuf
+        | ErrorCode::InvalidGraph
+        | ErrorCode::InvalidArgument
+        | ErrorCode::NotImplemented
+        | ErrorCode::NoModel => StudentError::Shape {
+            path: model_path.to_path_buf(),
+            problems: vec![error.to_string()],
+        },
+        _ => StudentError::Session { path: model_path.to_path_buf(), problem: reason(&error) },
     };
     // One thread per session, no spinning: throughput comes from several sessions, and the cores
     // are shared with decoding. Memory patterns are for fixed shapes; ours vary.
@@ -66,9 +75,9 @@ fn build(
             .with_inter_op_spinning(false)?
             .with_memory_pattern(false)?)
     };
-    let builder = builder().map_err(shape)?;
+    let builder = builder().map_err(failed)?;
     let mut builder = match device {
-        Device::Cpu => builder.with_prepacked_weights(weights).map_err(|e| shape(e.into()))?,
+        Device::Cpu => builder.with_prepacked_weights(weights).map_err(|e| failed(e.into()))?,
         // Without `error_on_failure` a provider that cannot be loaded is silently left out.
         Device::Cuda { device_id } => builder
             .with_execution_providers([ep::CUDA::default()
@@ -82,7 +91,7 @@ fn build(
             })?,
     };
     builder.commit_from_memory(model).map_err(|error| match device {
-        Device::Cpu => shape(error),
+        Device::Cpu => failed(error),
         Device::Cuda { device_id } => {
             StudentError::Provider { provider: "CUDA", device_id, problem: reason(&error) }
         }

@@ -28,9 +28,10 @@ metrics_table! {
     MODEL_SESSIONS Gauge "radstream_model_sessions" "Model sessions in memory; twice as many as configured while one model takes over from another.";
     MODEL_SWAPS_TOTAL Counter "radstream_model_swaps_total" "Times that another model was put into service while running.";
     MODEL_REFUSED Gauge "radstream_model_refused" "1 while the model folder holds a model that was refused; the one in service goes on.";
-    MODEL_REFUSED_TOTAL Counter "radstream_model_refused_total" "Models refused while running, each version once; label reason (missing, unreadable, manifest, damaged, tokenizer, runtime, provider, shape, self_test, run, several, panic).";
+    MODEL_REFUSED_TOTAL Counter "radstream_model_refused_total" "Models refused while running, each version once, those whose reason may pass at every try; label reason (missing, unreadable, manifest, damaged, tokenizer, runtime, provider, session, shape, self_test, run, several, panic).";
     MODEL_LOAD_SECONDS Histogram "radstream_model_load_seconds" "Time to load and self-test a model while running, beside the one in service.";
     DRIFT_PSI Gauge "radstream_drift_psi" "Population stability index of recent reports against the reference of the model; labels figure, observation (the latter for figure labels only).";
+    DRIFT_REFERENCE Gauge "radstream_drift_reference" "1 where the model in service has a reference and drift is measured; 0 where it has none, or drift.window is 0.";
     DRIFT_REPORTS Gauge "radstream_drift_reports" "Reports in the window that radstream_drift_psi was last computed of; 0: no full window, or no reference.";
     SHADOW_RUNNING Gauge "radstream_shadow_running" "1 while a shadow model listens, 0 when it could not be loaded.";
     SHADOW_INFO Gauge "radstream_shadow_info" "Always 1; labels name, version, sha256 of the shadow model.";

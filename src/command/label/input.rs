@@ -63,6 +63,16 @@ pub(in crate::command) struct Source<'a> {
     pub(in crate::command) id_column: Option<&'a str>,
     /// Also read whom the messages name: for de-identification.
     pub(in crate::command) identify: bool,
+    /// How messages are read; `None`: by the defaults, and up to [`MAX_RECORD`].
+    pub(in crate::command) intake: Option<&'a Intake>,
+}
+
+/// How the messages of a site are read.
+pub(in crate::command) struct Intake {
+    /// Settings of decode.
+    pub(in crate::command) decode: DecodeOptions,
+    /// Which examinations are labelled.
+    pub(in crate::command) extract: ExtractPolicy,
 }
 
 /// Why reading stopped.
@@ -267,14 +277,20 @@ struct Messages<'a> {
 
 impl<'a> Messages<'a> {
     fn new(source: &Source<'a>) -> Self {
-        let reader = PdfProcess::of_this_program().ok();
-        let options = DecodeOptions {
-            max_payload_bytes: MAX_RECORD,
-            pdf: reader.map(|reader| Arc::new(reader) as Arc<dyn ReadPdf>),
-            ..DecodeOptions::default()
+        let (mut options, policy) = match source.intake {
+            Some(intake) => (intake.decode.clone(), intake.extract.clone()),
+            None => {
+                let whole = DecodeOptions::default();
+                let options = DecodeOptions { max_payload_bytes: MAX_RECORD, ..whole };
+                (options, ExtractPolicy::default())
+            }
         };
+        if source.intake.is_none() {
+            let reader = PdfProcess::of_this_program().ok();
+            options.pdf = reader.map(|reader| Arc::new(reader) as Arc<dyn ReadPdf>);
+        }
         let (name, identify) = (source.name, source.identify);
-        Self { name, count: 0, identify, options, policy: ExtractPolicy::default() }
+        Self { name, count: 0, identify, options, policy }
     }
 
     fn decode(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), ReadError> {

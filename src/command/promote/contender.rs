@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::command::assemble::student_options;
+use crate::command::assemble::{policy, student_options};
 use crate::config::{self, Settings};
 use crate::promotion::evidence::Contender;
-use crate::report::ReportText;
+use crate::report::{OBSERVATIONS, ReportText};
 use crate::student::folder::Listing;
 use crate::student::labeler::{LabelError, Labeler as _};
 use crate::student::manifest::SelfTestCase;
@@ -18,6 +18,8 @@ use crate::student::{OnnxLabeler, SelfTestFailure, Student, StudentError, Studen
 pub(super) struct Loaded {
     /// Labels on the calling thread.
     pub(super) labeler: OnnxLabeler,
+    /// Confidence that it must reach to be believed, as it would be used here.
+    pub(super) thresholds: [f32; OBSERVATIONS],
     /// Its sentences.
     pub(super) self_test: Vec<SelfTestCase>,
     /// Labels of them that it gets wrong.
@@ -31,7 +33,8 @@ pub(super) fn load(settings: &Settings, folder: &Path) -> Result<Loaded, Student
         StudentOptions { model: folder.to_path_buf(), sessions: 1, ..student_options(settings) };
     let (student, failures) = Student::load_and_test(&options)?;
     let self_test = student.manifest().self_test.clone();
-    Ok(Loaded { labeler: OnnxLabeler::new(student), self_test, failures })
+    let thresholds = policy(&settings.routing, *student.thresholds(), None).thresholds;
+    Ok(Loaded { thresholds, labeler: OnnxLabeler::new(student), self_test, failures })
 }
 
 /// What the manifest says of a model.

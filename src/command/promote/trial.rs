@@ -12,7 +12,7 @@ use crate::evaluate::judge::{System, judge};
 use crate::evaluate::pairing::Gold;
 use crate::evaluate::read::{Aggregate, Reading};
 use crate::evaluate::verdict::{Plan, Provenance, Verdict};
-use crate::promotion::evidence::{Contender, Evidence, GoldSet, Lost, Speed};
+use crate::promotion::evidence::{Contender, Doubt, Evidence, GoldSet, Lost, Speed};
 use crate::report::ReportText;
 use crate::student::folder::Listing;
 use crate::student::labeler::LabelError;
@@ -104,13 +104,16 @@ impl Trial<'_> {
                 name: format!("{role} {}", of.version),
                 sha256: of.sha256.clone(),
             };
+            let rows = &set.gold.rows;
+            let doubt = Doubt::of(rows, &first, &challenger.thresholds);
+            let doubt_before = Doubt::of(rows, &second, &champion.thresholds);
             let systems = [
                 System { from: named("challenger", &evidence.challenger), answers: first },
                 System { from: named("champion", &of_champion), answers: second },
             ];
             self.progress.set_message(format!("comparing on {}", set.from.name));
             let verdict = judge(&set.gold, set.from.clone(), &systems, true, None, self.plan());
-            evidence.gold.push(GoldSet::of(&verdict));
+            evidence.gold.push(GoldSet::of(&verdict, &doubt, &doubt_before, self.plan()));
             verdicts.push(verdict);
         }
         match self.race(&sets, &mut champion, &mut challenger) {

@@ -156,3 +156,59 @@ fn it_ends_with_the_stage() {
     drop(open_in);
     run(keeper.watch, &service, &totals, &open);
 }
+
+fn short_of_memory() -> StudentError {
+    StudentError::Session { path: "model".into(), problem: "memory".to_owned() }
+}
+
+#[test]
+fn what_may_pass_is_tried_again_after_one_two_and_four_looks_and_taken() {
+    let results = [short_of_memory(), short_of_memory(), short_of_memory()].map(Err);
+    let mut shop = shop(results.into_iter().chain([Ok("1")]).collect());
+    shop.keeper.watch.interval = Duration::from_secs(10);
+    shop.publish("a");
+    let tried: Vec<usize> = (0..8)
+        .map(|_| {
+            shop.look();
+            *shop.loads.lock()
+        })
+        .collect();
+    assert_eq!(tried, [1, 2, 2, 3, 3, 3, 3, 4]);
+    assert_eq!(shop.service.current().model.version, "1");
+    assert!(shop.keeper.refused.is_none());
+}
+
+#[test]
+fn a_reason_that_lies_in_the_files_ends_the_tries() {
+    let mut shop = shop(vec![Err(short_of_memory()), Err(bad())]);
+    shop.publish("a");
+    (0..50).for_each(|_| drop(shop.look()));
+    assert_eq!(*shop.loads.lock(), 2);
+}
+
+#[test]
+fn another_model_begins_with_one_look_again() {
+    let results = [short_of_memory(), short_of_memory(), short_of_memory(), short_of_memory()];
+    let mut shop = shop(results.into_iter().map(Err).collect());
+    shop.keeper.watch.interval = Duration::from_secs(10);
+    shop.publish("a");
+    (0..2).for_each(|_| drop(shop.look()));
+    assert_eq!(shop.keeper.refused.as_ref().map(|refused| refused.looks), Some(Some(2)));
+    shop.publish("b");
+    shop.look();
+    let refused = shop.keeper.refused.as_ref().map(|refused| (refused.tries, refused.looks));
+    assert_eq!(refused, Some((1, Some(1))));
+    shop.look();
+    assert_eq!(*shop.loads.lock(), 4);
+}
+
+#[test]
+fn tries_are_never_further_apart_than_ten_minutes_or_one_look() {
+    let looks = |seconds| {
+        [1, 2, 3, 6, 7, 8, 64, 65, u32::MAX].map(|n| looks_between(n, Duration::from_secs(seconds)))
+    };
+    assert_eq!(looks(10), [1, 2, 4, 32, 60, 60, 60, 60, 60]);
+    assert_eq!(looks(1), [1, 2, 4, 32, 64, 128, 600, 600, 600]);
+    assert_eq!(looks(3_600), [1; 9]);
+    assert_eq!(looks(0), [1; 9], "never asked: 0 is not to look at all");
+}

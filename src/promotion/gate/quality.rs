@@ -21,6 +21,8 @@ fn guards_of_set(set: &GoldSet, limits: &Limits) -> Vec<Guard> {
     guards.push(ece(set.ece, limits));
     guards.push(rise("calibration.ece", set.ece, limits.ece_margin));
     guards.push(rise("calibration.nll_4", set.log_loss, limits.log_loss_margin));
+    guards.push(doubted(set.doubted, limits));
+    guards.push(passed_mistakes(set.passed_mistakes, limits));
     let floored = set.observations.iter().filter(|figure| figure.cells >= limits.floor_cells);
     guards.extend(floored.map(|figure| floor(figure, limits)));
     for guard in &mut guards {
@@ -116,6 +118,44 @@ fn ece(paired: Paired, limits: &Limits) -> Guard {
     }
 }
 
+/// The share of reports that the model's own thresholds doubt, both ways: more costs the teacher's time;
+/// a better model doubts fewer, but hardly none. By the value first, as for floors.
+fn doubted(paired: Paired, limits: &Limits) -> Guard {
+    let (rise, ratio) = (limits.doubted_rise, limits.min_doubted_ratio);
+    let limit = format!("difference at most +{rise:.3}, and at least {ratio:.2} of the champion's");
+    let outcome = match (paired.champion, paired.difference) {
+        (Some(champion), Some(difference)) => {
+            let interval = difference.interval;
+            if difference.value > rise {
+                beyond(interval.map(|interval| interval.low > 0.0))
+            } else if champion + difference.value < ratio * champion {
+                beyond(interval.map(|interval| interval.high < 0.0))
+            } else {
+                Outcome::Holds
+            }
+        }
+        _ => Outcome::Unknown,
+    };
+    Guard { limit_difference: Some(rise), ..compared("doubted", paired, limit, outcome) }
+}
+
+/// Mistakes that nobody would look at again: what thresholds are for.
+fn passed_mistakes(paired: Paired, limits: &Limits) -> Guard {
+    let rise = limits.mistakes_rise;
+    let outcome = match paired.difference {
+        None => Outcome::Unknown,
+        Some(difference) if difference.value <= rise => Outcome::Holds,
+        Some(difference) => beyond(difference.interval.map(|interval| interval.low > 0.0)),
+    };
+    let limit = format!("difference at most +{rise:.3}");
+    Guard { limit_difference: Some(rise), ..compared("passed_mistakes", paired, limit, outcome) }
+}
+
+/// A value beyond its limit fails when the change is real.
+fn beyond(real: Option<bool>) -> Outcome {
+    if real == Some(true) { Outcome::Fails } else { Outcome::Unknown }
+}
+
 fn floor(figure: &ObservationF1, limits: &Limits) -> Guard {
     let fall = limits.floor_fall;
     let name = format!("label.{}.{}", figure.observation.name(), figure.task.name());
@@ -145,7 +185,13 @@ fn judged_somewhere(gold: &[GoldSet], task: Task) -> Option<Guard> {
 /// Reports without a wrong cell, as a primary figure.
 pub(crate) const EXACT_MATCH: &str = "exact_match";
 
-/// Better in one of the primary figures, on one of the gold sets.
+/// Chance of a gain that is none, over all primary figures and gold sets together. Two-sided, so that with
+/// one figure on one set this is its 95 % interval above 0.
+const ALPHA: f64 = 0.05;
+
+/// Better in one of the primary figures, on one of the gold sets. Of several that are looked at, chance
+/// alone shows one more often than of one: each must be as unlikely as all of them together may be
+/// (Bonferroni; for "at least one", Holm's procedure asks the same).
 fn gain(gold: &[GoldSet], limits: &Limits) -> Guard {
     let primary: Vec<(&GoldSet, &str, Paired)> = gold
         .iter()
@@ -156,9 +202,14 @@ fn gain(gold: &[GoldSet], limits: &Limits) -> Guard {
         })
         .filter(|(_, name, _)| limits.primary.contains(name))
         .collect();
+    let asked = ALPHA / (primary.len().max(1) as f64);
     let interval = |paired: &Paired| paired.difference.and_then(|d| d.interval);
     let surely_not = |paired: &Paired| interval(paired).is_some_and(|i| i.high <= 0.0);
-    let better = primary.iter().find(|(_, _, p)| interval(p).is_some_and(|i| i.low > 0.0));
+    let surely = |paired: &Paired| {
+        let unlikely = paired.difference.and_then(|d| d.p).is_some_and(|p| p <= asked);
+        unlikely && interval(paired).is_some_and(|i| i.low > 0.0)
+    };
+    let better = primary.iter().find(|(_, _, paired)| surely(paired));
     let outcome = match better {
         Some(_) => Outcome::Holds,
         None if !primary.is_empty() && primary.iter().all(|(_, _, p)| surely_not(p)) => {
@@ -166,14 +217,20 @@ fn gain(gold: &[GoldSet], limits: &Limits) -> Guard {
         }
         None => Outcome::Unknown,
     };
-    let limit = format!("one of {} better: interval above 0", limits.primary.join(", "));
+    let limit = format!(
+        "one of {} better: interval above 0, and p at most {asked:.4} ({ALPHA} over {})",
+        limits.primary.join(", "),
+        primary.len().max(1)
+    );
     let told = |(set, name, paired): &(&GoldSet, &str, Paired)| {
         let told = compared(name, *paired, "above 0".to_owned(), outcome);
         let difference = told.difference.map_or_else(|| "-".to_owned(), |d| format!("{d:+.3}"));
         let interval = told
             .interval
             .map_or_else(|| "no interval".to_owned(), |i| format!("{:+.3}, {:+.3}", i.low, i.high));
-        format!("{name} on {} {difference} [{interval}]", set.name)
+        let p =
+            paired.difference.and_then(|d| d.p).map_or_else(String::new, |p| format!(", p {p:.4}"));
+        format!("{name} on {} {difference} [{interval}]{p}", set.name)
     };
     let why = match better {
         Some(found) => format!("better: {}", told(found)),

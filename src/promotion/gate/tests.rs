@@ -18,6 +18,9 @@ fn limits() -> Limits {
         max_ece: 0.03,
         ece_margin: 0.01,
         log_loss_margin: 0.02,
+        doubted_rise: 0.05,
+        min_doubted_ratio: 0.2,
+        mistakes_rise: 0.03,
         min_speed_ratio: 0.8,
         max_bytes: 40 << 20,
         max_lost_sentences: 2,
@@ -25,11 +28,17 @@ fn limits() -> Limits {
 }
 
 fn paired(champion: f64, difference: f64, low: f64, high: f64) -> Paired {
+    // As of 1000 resamples, none of which contradicts the interval.
+    let p = if low > 0.0 || high < 0.0 { 0.001 } else { 0.4 };
+    with_p(champion, difference, low, high, p)
+}
+
+fn with_p(champion: f64, difference: f64, low: f64, high: f64, p: f64) -> Paired {
     let interval = Some(Interval { low, high });
     Paired {
         champion: Some(champion),
         challenger: Some(champion + difference),
-        difference: Some(Difference { value: difference, interval, p: None }),
+        difference: Some(Difference { value: difference, interval, p: Some(p) }),
     }
 }
 
@@ -74,6 +83,8 @@ fn better() -> Evidence {
         ece: paired(0.010, 0.001, -0.002, 0.004),
         exact_match: paired(0.8, 0.0, -0.02, 0.02),
         log_loss: paired(0.08, 0.001, -0.005, 0.007),
+        doubted: paired(0.09, 0.01, -0.02, 0.04),
+        passed_mistakes: paired(0.06, 0.005, -0.02, 0.03),
     };
     Evidence {
         champion: Some(contender("old")),
@@ -141,6 +152,12 @@ fn each_guard_refuses_alone() {
     refused_for("calibration.ece", |e| e.gold[0].ece = paired(0.005, 0.014, 0.011, 0.017));
     // Sure of everything: of few mistakes, the calibration error hardly takes notice.
     refused_for("calibration.nll_4", |e| e.gold[0].log_loss = paired(0.08, 0.09, 0.06, 0.12));
+    // Thresholds that doubt nearly all, and such as doubt nothing.
+    refused_for("doubted", |e| e.gold[0].doubted = paired(0.09, 0.8, 0.75, 0.85));
+    refused_for("doubted", |e| e.gold[0].doubted = paired(0.09, -0.09, -0.13, -0.05));
+    refused_for("doubted", |e| e.gold[0].doubted = paired(0.09, -0.075, -0.11, -0.04));
+    // As many doubts, but of the wrong reports.
+    refused_for("passed_mistakes", |e| e.gold[0].passed_mistakes = paired(0.06, 0.04, 0.01, 0.07));
     refused_for("speed", |e| e.speed = Speed::of(&[(1.0, 2.0)], 100, "processor time"));
     refused_for("size", |e| e.challenger.bytes = 41 << 20);
     refused_for("self_test", |e| e.self_test_failures = vec!["wrong".to_owned()]);
@@ -176,6 +193,13 @@ fn what_cannot_be_told_is_not_passed() {
     undecided_for("self_test.champion", |e| e.lost_sentences = None);
     undecided_for("calibration.nll_4", |e| e.gold[0].log_loss = Paired::default());
     undecided_for("calibration.ece", |e| e.gold[0].ece = paired(0.01, 0.005, -0.004, 0.012));
+    undecided_for("doubted", |e| e.gold[0].doubted = Paired::default());
+    undecided_for("doubted", |e| e.gold[0].doubted = paired(0.09, 0.06, -0.01, 0.13));
+    undecided_for("doubted", |e| e.gold[0].doubted = paired(0.09, -0.08, -0.17, 0.01));
+    undecided_for("passed_mistakes", |e| e.gold[0].passed_mistakes = Paired::default());
+    undecided_for("passed_mistakes", |e| {
+        e.gold[0].passed_mistakes = paired(0.06, 0.04, -0.01, 0.09);
+    });
     undecided_for("label.fracture.positive", |e| {
         let figures = &mut e.gold[0].observations;
         let figure = figures
@@ -294,4 +318,52 @@ fn more_reports_without_a_wrong_cell_are_a_gain_where_that_counts() {
         |primary: Vec<&'static str>| decide(&evidence, &Limits { primary, ..limits() }).ruling;
     assert_eq!(ruling(vec!["positive"]), Ruling::InsufficientEvidence);
     assert_eq!(ruling(vec!["positive", "exact_match"]), Ruling::Promoted);
+}
+
+#[test]
+fn a_model_that_doubts_a_little_more_or_less_is_let_through_and_so_is_the_first_that_doubts() {
+    for doubted in [
+        paired(0.09, 0.049, 0.01, 0.09),
+        paired(0.09, -0.07, -0.1, -0.04),
+        // The champion doubts nothing: nothing is no less than a fifth of that.
+        paired(0.0, 0.0, 0.0, 0.0),
+    ] {
+        assert_eq!(ruled(|e| e.gold[0].doubted = doubted), (Ruling::Promoted, Vec::new()));
+    }
+    refused_for("doubted", |e| e.gold[0].doubted = paired(0.0, 0.09, 0.06, 0.12));
+}
+
+#[test]
+fn the_more_figures_and_sets_are_looked_at_the_less_likely_by_chance_a_gain_must_be() {
+    let likely = |p: f64| {
+        let mut evidence = better();
+        task(&mut evidence, Task::Positive).paired = with_p(0.90, 0.03, 0.002, 0.06, p);
+        evidence
+    };
+    let ruling = |evidence: &Evidence, primary: &[&'static str]| {
+        let limits = Limits { primary: primary.to_vec(), ..limits() };
+        decide(evidence, &limits).ruling
+    };
+    // One figure on one set: its interval above 0 is enough.
+    assert_eq!(ruling(&likely(0.04), &["positive"]), Ruling::Promoted);
+    // Three: 0.05 / 3 is 0.0167.
+    let three = ["positive", "uncertainty", "exact_match"];
+    assert_eq!(ruling(&likely(0.04), &three), Ruling::InsufficientEvidence);
+    assert_eq!(ruling(&likely(0.0166), &three), Ruling::Promoted);
+    // The same three on another set, too: 0.0083.
+    let mut two_sets = likely(0.0166);
+    let mut site = two_sets.gold[0].clone();
+    site.name = "site.jsonl".to_owned();
+    site.macros[0].paired = paired(0.9, 0.0, -0.01, 0.01);
+    two_sets.gold.push(site);
+    assert_eq!(ruling(&two_sets, &three), Ruling::InsufficientEvidence);
+    let reasons = decide(&two_sets, &Limits { primary: three.to_vec(), ..limits() }).reasons();
+    assert!(
+        reasons[0].contains("p 0.0166") && reasons[0].contains("p at most 0.0083"),
+        "{reasons:?}"
+    );
+    // Far in the interval, but the wrong way: no gain, however unlikely.
+    let mut worse = better();
+    task(&mut worse, Task::Positive).paired = paired(0.90, -0.02, -0.025, -0.015);
+    assert_ne!(ruling(&worse, &["positive"]), Ruling::Promoted);
 }

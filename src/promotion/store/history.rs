@@ -116,18 +116,21 @@ impl History {
         stack.len().checked_sub(2).and_then(|place| stack.get(place)).copied()
     }
 
-    /// The history as it should be, when it does not end with what is in service: an entry that was
-    /// written, but whose link was not moved, goes; a link that was moved by hand is added.
-    pub(super) fn agreeing_with(&self, current: Option<&str>) -> Option<Self> {
-        let (last, before) = match self.0.as_slice() {
-            [] => (None, None),
-            [only] => (Some(only), None),
-            [.., before, last] => (Some(last), Some(before)),
-        };
-        if last.map(|entry| entry.version.as_str()) == current {
+    /// Whether the gate ever let this version into service, whatever is in service now.
+    pub fn let_in(&self, version: &str) -> bool {
+        let gated = |entry: &Entry| matches!(entry.action, Action::Initial | Action::Promote);
+        self.0.iter().any(|entry| entry.version == version && gated(entry))
+    }
+
+    /// The history as it should be, when it does not end with what is in service: an entry whose link was
+    /// not moved, since the process was stopped before it could, goes; a link that was moved by hand is
+    /// added. `begun`: the version that a process had begun to put in service and did not finish.
+    pub(super) fn agreeing_with(&self, current: Option<&str>, begun: Option<&str>) -> Option<Self> {
+        let last = self.0.last().map(|entry| entry.version.as_str());
+        if last == current {
             return None;
         }
-        if last.is_some() && before.map(|entry| entry.version.as_str()) == current {
+        if last.is_some() && last == begun {
             let mut entries = self.0.clone();
             entries.pop();
             return Some(Self(entries));
@@ -177,11 +180,17 @@ mod tests {
     fn an_entry_whose_link_was_not_moved_goes_and_a_moved_link_is_added() {
         use Action::{Found, Initial, Promote};
         let two = history(&[(Initial, "a"), (Promote, "b")]);
-        assert_eq!(two.agreeing_with(Some("b")), None);
-        assert_eq!(two.agreeing_with(Some("a")), Some(history(&[(Initial, "a")])));
-        let by_hand = two.agreeing_with(Some("x")).unwrap();
-        assert_eq!(by_hand, history(&[(Initial, "a"), (Promote, "b"), (Found, "x")]));
-        assert_eq!(history(&[(Initial, "a")]).agreeing_with(None), Some(History::default()));
-        assert_eq!(History::default().agreeing_with(None), None);
+        assert_eq!(two.agreeing_with(Some("b"), None), None);
+        assert_eq!(two.agreeing_with(Some("b"), Some("b")), None, "it was moved");
+        assert_eq!(two.agreeing_with(Some("a"), Some("b")), Some(history(&[(Initial, "a")])));
+        for elsewhere in ["x", "a"] {
+            let by_hand = two.agreeing_with(Some(elsewhere), None).unwrap();
+            let whole = [(Initial, "a"), (Promote, "b"), (Found, elsewhere)];
+            assert_eq!(by_hand, history(&whole), "back by hand is no promotion that never was");
+            assert!(by_hand.let_in("b") && !by_hand.let_in("x"));
+        }
+        let first = history(&[(Initial, "a")]);
+        assert_eq!(first.agreeing_with(None, Some("a")), Some(History::default()));
+        assert_eq!(History::default().agreeing_with(None, None), None);
     }
 }

@@ -49,6 +49,15 @@ impl Place {
         self.rename(&beside, name)
     }
 
+    /// The text of a file; `None` when it is not there.
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, StoreError> {
+        match fs::read_to_string(self.path(name)) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => self.told("read", name, Err(error)),
+        }
+    }
+
     pub(super) fn make(&self, name: &str) -> Result<(), StoreError> {
         self.told("create", name, fs::create_dir(self.path(name)))
     }

@@ -110,9 +110,11 @@ fn stopped_after(steps: usize) -> (TempDir, String) {
         Box::new(|s| s.versions.rename(&incoming, version.as_str()).unwrap()),
         // Killed while the history is written.
         Box::new(|s| fs::write(s.root.path(".history.jsonl.new"), "{\"time").unwrap()),
+        Box::new(|s| s.root.write(BEGUN, version.as_str().as_bytes()).unwrap()),
         Box::new(|s| s.note(entry(Action::Promote, &version)).unwrap()),
         Box::new(|s| s.root.link("versions/nowhere", NEXT).unwrap()),
         Box::new(|s| s.point(&version).unwrap()),
+        Box::new(|s| s.root.remove(BEGUN).unwrap()),
     ];
     assert!(steps <= all.len());
     all.into_iter().take(steps).for_each(|step| step(&mut store));
@@ -123,10 +125,13 @@ fn stopped_after(steps: usize) -> (TempDir, String) {
 
 #[test]
 fn stopped_after_any_step_the_link_leads_to_a_whole_model_and_the_next_run_finishes() {
-    for steps in 0..=8 {
+    for steps in 0..=10 {
         let (root, found) = stopped_after(steps);
-        assert_eq!(found, if steps < 8 { "1.0" } else { "2.0" }, "after {steps} steps");
+        assert_eq!(found, if steps < 9 { "1.0" } else { "2.0" }, "after {steps} steps");
         let mut store = Store::open(root.path()).unwrap();
+        let told = store.history().entries().len();
+        assert_eq!(told, if steps < 9 { 1 } else { 2 }, "only what was in service: {steps}");
+        assert!(!root.path().join(BEGUN).exists(), "after {steps} steps");
         let last = store.history().entries().last().unwrap().version.clone();
         assert_eq!(last, store.current().unwrap().unwrap().to_string(), "after {steps} steps");
         let hidden = store.versions.all_names().unwrap();
@@ -215,4 +220,18 @@ fn names_from_a_manifest_cannot_leave_the_store() {
     let manifest = manifest.replace("\"tokenizer.json\"", "\"../tokenizer.json\"");
     fs::write(folder.path().join("manifest.json"), manifest).unwrap();
     assert!(matches!(Listing::read(folder.path()), Err(StudentError::Manifest { .. })));
+}
+
+#[test]
+fn a_link_moved_back_by_hand_leaves_what_was_in_service_in_the_history() {
+    let root = tempfile::tempdir().unwrap();
+    let mut store = Store::open(root.path()).unwrap();
+    let first = promote(&mut store, "1.0");
+    let second = promote(&mut store, "2.0");
+    store.point(&first).unwrap();
+    drop(store);
+    let store = Store::open(root.path()).unwrap();
+    assert!(store.history().let_in(second.as_str()));
+    let actions: Vec<Action> = store.history().entries().iter().map(|e| e.action).collect();
+    assert_eq!(actions, [Action::Promote, Action::Promote, Action::Found]);
 }
