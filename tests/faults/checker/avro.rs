@@ -1,6 +1,8 @@
 //! Published values, read apart from the code under test: framing, fingerprint and fields from the
 //! specification of Avro and the files under `schemas/`.
 
+use std::io::{self, Read};
+
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
@@ -41,14 +43,30 @@ impl Contract {
 
     /// The record in a value; what is wrong with it otherwise, without quoting it.
     pub fn read(&self, payload: &[u8]) -> Result<Fields, &'static str> {
-        let mut body = payload.strip_prefix(&self.header).ok_or("not framed as its schema asks")?;
+        let body = payload.strip_prefix(&self.header).ok_or("not framed as its schema asks")?;
+        let mut body = Body { rest: body, cut: false };
         let reader = GenericDatumReader::builder(&self.schema).build().map_err(|_| "its schema")?;
         let value = reader.read_value(&mut body).map_err(|_| "does not fit its schema")?;
         match value {
-            _ if !body.is_empty() => Err("goes on after its end"),
+            _ if body.cut => Err("ends too early"),
+            _ if !body.rest.is_empty() => Err("goes on after its end"),
             Value::Record(fields) => Ok(Fields(fields)),
             _ => Err("not a record"),
         }
+    }
+}
+
+/// Notes when more is asked for than there is: the library then goes on with nulls.
+struct Body<'a> {
+    rest: &'a [u8],
+    cut: bool,
+}
+
+impl Read for Body<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let read = self.rest.read(to)?;
+        self.cut |= read < to.len();
+        Ok(read)
     }
 }
 
@@ -183,4 +201,28 @@ fn the_fingerprint_is_that_of_the_specification() {
             r#"{"name":"c","type":{"type":"array","items":"n.s.E"}}]}"#
         )
     );
+}
+
+#[test]
+fn a_value_is_read_only_if_it_is_framed_right_and_whole() {
+    let schema =
+        r#"{"type":"record","name":"R","namespace":"n","fields":[{"name":"a","type":"string"}]}"#;
+    let contract = Contract::of(schema);
+    assert_eq!(contract.name(), "n.R");
+    let good = [&contract.header[..], b"\x04xy"].concat();
+    assert_eq!(contract.read(&good).and_then(|fields| fields.text("a")), Ok("xy".into()));
+    let mut other_schema = good.clone();
+    other_schema[5] ^= 1;
+    let more = [&good[..], b"z"].concat();
+    let confluent = [b"\x00\x00\x00\x00\x01".as_slice(), b"\x04xy"].concat();
+    for (what, bad) in [
+        ("another schema", &other_schema[..]),
+        ("cut in the text", &good[..good.len() - 1]),
+        ("no body", &good[..10]),
+        ("goes on", &more),
+        ("Confluent's framing", &confluent),
+        ("empty", b""),
+    ] {
+        assert!(contract.read(bad).is_err(), "{what}");
+    }
 }
