@@ -185,7 +185,7 @@ fn thresholds_that_doubt_everything_or_nothing_are_refused_for_that_and_such_as_
     let nothing = with(0.0);
     assert!(failing(&nothing).contains(&"doubted"), "{:?}", nothing["reasons"]);
     let none = with(1.5);
-    assert_eq!(failing(&none), ["loads", "new"]);
+    assert_eq!(failing(&none), ["loads"]);
     assert!(none["reasons"][0].as_str().unwrap().contains("`thresholds[0]` is 1.5"), "{none:#}");
 }
 
