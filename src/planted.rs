@@ -64,6 +64,7 @@ impl Bug {
 /// Whether the defect would be stopped by asking the group what is ours: it then is not asked.
 pub(crate) fn makes_blind() -> bool {
     is_planted(Bug::IgnoreLostAssignment)
+        || is_planted(Bug::ReuseDeadProducer)
         || is_planted(Bug::LeakPastRevocation)
         || is_planted(Bug::SkipEpochCheck)
 }

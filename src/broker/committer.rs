@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::KafkaError;
 use rdkafka::producer::{Producer as _, PurgeConfig};
 
 use super::auth::Authenticator;
