@@ -165,6 +165,7 @@ pub(super) fn produce(
     deliveries.wait(deadline).map_err(|(code, topic)| Fault {
         step: Step::Deliver,
         verdict: judge(Step::Deliver, Facts::of_code(code)),
+        code,
         problem: format!("{code} (topic {topic})"),
     })
 }
