@@ -28,12 +28,14 @@ build() {
 
 tests() {
     local missing=()
-    command -v java >/dev/null || missing+=(default-jre-headless)
+    command -v java >/dev/null && command -v keytool >/dev/null || missing+=(default-jre-headless)
+    # Certificates for the test brokers.
+    command -v openssl >/dev/null || missing+=(openssl)
     command -v mvn >/dev/null || missing+=(maven)
     command -v kcat >/dev/null || missing+=(kcat)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     if ((${#missing[@]})); then
-        require_debian "Java and Maven for the real Kafka of the tests, kcat as a second reader, or Python's venv" \
+        require_debian "Java and Maven for the real Kafka of the tests, openssl for its certificates, kcat as a second reader, or Python's venv" \
             "${missing[@]}"
     fi
     local version

@@ -10,15 +10,19 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 mod identifier;
+mod key;
 mod observation;
 mod procedure;
+mod version;
 mod warning;
 
 pub use identifier::{KnownIdentifier, KnownKind};
+pub use key::ReportKey;
 pub use observation::{
     FindingStatus, Labels, NO_FINDING, OBSERVATIONS, Observation, STATUSES, no_finding,
 };
 pub use procedure::{Coding, Procedure};
+pub use version::ReportVersion;
 pub use warning::Warning;
 
 /// Protected health information: report text or an identifier.
@@ -61,32 +65,6 @@ impl From<&str> for Phi<String> {
 impl From<String> for Phi<String> {
     fn from(value: String) -> Self {
         Self(value)
-    }
-}
-
-/// Stable identity of a report across its versions: assigning authority + filler order number
-/// (accession). Never the message's control id, which real senders repeat across patients.
-///
-/// It is the Kafka key of everything we publish. `authority|number`; both parts may be PHI, so
-/// `Debug` hides it.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ReportKey(String);
-
-impl ReportKey {
-    /// Builds the key. Surrounding white space is not part of an identifier.
-    pub fn new(assigning_authority: &str, filler_order_number: &str) -> Self {
-        Self([assigning_authority.trim(), "|", filler_order_number.trim()].concat())
-    }
-
-    /// The key as published. The caller answers for where it goes.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for ReportKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<report key>")
     }
 }
 
@@ -135,19 +113,6 @@ impl ReportStatus {
             Self::Retracted => 5,
         }
     }
-}
-
-/// Orders the versions of one report: compare `changed_at_ms`, then `rank`, then `message_at_ms`,
-/// then the input offset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ReportVersion {
-    /// When the result last changed (OBR-22, TXA-8, FHIR `issued`), else the message's time.
-    /// Milliseconds since 1970-01-01 UTC; 0 when the message gives no usable time.
-    pub changed_at_ms: i64,
-    /// [`ReportStatus::rank`].
-    pub rank: i32,
-    /// When the message was made (MSH-7, FHIR `meta.lastUpdated`), same unit; 0 when not given.
-    pub message_at_ms: i64,
 }
 
 /// Kind of a section of a report.
@@ -398,10 +363,5 @@ mod tests {
         assert_eq!(no_finding(&labels), FindingStatus::NotMentioned);
         labels[6] = FindingStatus::Negative;
         assert_eq!(no_finding(&labels), FindingStatus::Positive);
-    }
-
-    #[test]
-    fn a_report_key_ignores_padding() {
-        assert_eq!(ReportKey::new(" RIS", "A1 "), ReportKey::new("RIS", "A1"));
     }
 }

@@ -11,6 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::producer::{Producer as _, PurgeConfig};
+use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::auth::Authenticator;
 use super::client::Callbacks;
@@ -47,6 +48,8 @@ pub struct CommitError {
     pub end: End,
     /// The call that failed.
     pub step: Step,
+    /// librdkafka's code; `Fail` where there was none.
+    pub code: Code,
     /// The client's words, with the topic where one is concerned.
     pub problem: String,
 }
@@ -215,6 +218,7 @@ impl Committer {
         self.producer.as_ref().ok_or_else(|| Fault {
             step: Step::Init,
             verdict: Verdict::Retire,
+            code: Code::Fail,
             problem: String::from("no producer"),
         })
     }
@@ -294,7 +298,8 @@ impl Committer {
         if self.retirements.len() > MAX_RETIREMENTS {
             let problem =
                 format!("{} producers in ten minutes; last: {}", MAX_RETIREMENTS, fault.problem);
-            return ("failed", Err(CommitError { end: End::Fatal, step: fault.step, problem }));
+            let (end, step, code) = (End::Fatal, fault.step, fault.code);
+            return ("failed", Err(CommitError { end, step, code, problem }));
         }
         self.retire();
         if let Err(fault) = self.open() {
@@ -337,6 +342,7 @@ impl Committer {
                 Fault {
                     step: Step::Init,
                     verdict: Verdict::End(End::Fatal),
+                    code: Code::Fail,
                     problem: error.to_string(),
                 }
             })?;
@@ -374,7 +380,7 @@ impl CommitError {
             Verdict::End(end) => end,
             _ => otherwise,
         };
-        Self { end, step: fault.step, problem: fault.problem }
+        Self { end, step: fault.step, code: fault.code, problem: fault.problem }
     }
 }
 

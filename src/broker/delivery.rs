@@ -172,6 +172,7 @@ pub(super) fn produce(
     delivered.map_err(|(code, topic)| Fault {
         step: Step::Deliver,
         verdict: judge(Step::Deliver, Facts::of_code(code)),
+        code,
         problem: format!("{code} (topic {topic})"),
     })
 }
@@ -193,7 +194,7 @@ pub(super) fn cause(producer: &Producer, refused: &Refused, fault: Fault) -> Fau
     } else {
         format!("{reason}; {}", fault.problem)
     };
-    Fault { verdict: judge(Step::Deliver, facts), problem, ..fault }
+    Fault { verdict: judge(Step::Deliver, facts), code: facts.code, problem, ..fault }
 }
 
 pub(super) fn remaining(deadline: Instant) -> Duration {

@@ -112,13 +112,16 @@ impl Facts {
 pub(super) struct Fault {
     pub(super) step: Step,
     pub(super) verdict: Verdict,
+    /// librdkafka's code; `Fail` where there was none.
+    pub(super) code: Code,
     /// The client's words, with the topic where one is concerned.
     pub(super) problem: String,
 }
 
 impl Fault {
     pub(super) fn new(step: Step, error: &KafkaError) -> Self {
-        Self { step, verdict: judge(step, Facts::of(error)), problem: error.to_string() }
+        let facts = Facts::of(error);
+        Self { step, verdict: judge(step, facts), code: facts.code, problem: error.to_string() }
     }
 }
 

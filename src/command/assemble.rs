@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::rights::Resource;
 use crate::broker::admin::{AdminError, Cluster};
 use crate::broker::auth::Authenticator;
 use crate::broker::committer::CommitterOptions;
@@ -87,6 +88,14 @@ pub fn survey(
         ends.extend(cluster.ends(topic, counts.get(topic).copied().unwrap_or(0))?);
     }
     Ok((counts, Some(ends)))
+}
+
+/// Which of these topics we may not read. What cannot be found out is not among them.
+pub fn unreadable(settings: &Settings, topics: &[String]) -> Vec<Resource> {
+    let Ok(cluster) = Cluster::connect(settings, PATIENCE) else { return Vec::new() };
+    let refused =
+        |topic: &&String| matches!(cluster.try_read(topic), Err(AdminError::NotAuthorised { .. }));
+    topics.iter().filter(refused).cloned().map(Resource::Topic).collect()
 }
 
 /// Topics that stage label reads and writes, inputs first.

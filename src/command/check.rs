@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::exit;
 use crate::broker::admin::{AdminError, Cluster, TopicState};
-use crate::config::{self, Guarantee, Labeler, Mechanism, Settings};
+use crate::config::{self, Guarantee, Labeler, Settings};
 
 /// Longest wait for each answer of the cluster.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,15 +80,8 @@ fn check_with(
 
 /// What is allowed, and yet better otherwise.
 fn advice(s: &Settings, list: &mut List<'_>) -> io::Result<()> {
-    let sasl = s.kafka.sasl.mechanism;
-    if !s.kafka.tls.enabled && matches!(sasl, Mechanism::Plain | Mechanism::OauthBearer) {
-        let what = format!("{} sends its secret unencrypted", sasl.name());
-        list.note("kafka.sasl", &what, "set kafka.tls.enabled = true")?;
-    }
-    let registry = &s.schema_registry;
-    let secret = registry.password.is_set() || registry.bearer_token.is_set();
-    if secret && registry.urls().any(|url| url.starts_with("http://")) {
-        list.note("schema_registry", "its secret is sent unencrypted", "use an https URL")?;
+    for advice in config::advice(s) {
+        list.note(advice.key, &advice.what, advice.remedy)?;
     }
     if s.topics.replication_factor == 1 {
         let what = "topics create makes one copy: a lost broker loses reports";

@@ -26,6 +26,7 @@ pub mod label;
 pub mod promote;
 pub mod pseudo_label;
 pub mod redistill;
+pub mod rights;
 pub mod rollback;
 pub mod run;
 pub mod teacher;

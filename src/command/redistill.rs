@@ -19,7 +19,7 @@ use crate::promotion::gate::Ruling;
 use crate::promotion::store::{Store, StoreError, Version};
 use crate::redistill::{Next, State};
 use crate::student::folder::Listing;
-use child::{ChildFailure, Placeholders};
+use child::{ChildFailure, Environment, Placeholders};
 use folder::{Folder, FolderError};
 
 /// Arguments of `radstream redistill`.
@@ -162,7 +162,8 @@ impl Job<'_> {
         let going_on = if resume { ", going on where it was stopped" } else { "" };
         step(stderr, &format!("training on {} texts{going_on}", dataset.totals.rows));
         let command = &self.settings.redistill.train;
-        child::run("training", command, &self.placeholders(&folder), folder.lock())?;
+        let places = self.placeholders(&folder);
+        child::run("training", command, &places, Environment::Harmless, folder.lock())?;
         let found = self.candidate(&folder).map_err(RedistillFailure::Candidate)?;
         state = state.with_candidate(found.manifest_sha256.clone());
         folder.write(&state)?;
@@ -178,7 +179,7 @@ impl Job<'_> {
             let keep_days = self.settings.redistill.keep_days;
             child::run_ourselves("the export", &places, keep_days, folder.lock())?;
         } else {
-            child::run("the export", command, &places, folder.lock())?;
+            child::run("the export", command, &places, Environment::Ours, folder.lock())?;
         }
         step(stderr, "exported");
         Ok(())

@@ -10,20 +10,22 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tokio::runtime::Runtime;
 
 use crate::broker::auth::Authenticator;
-use crate::broker::protocol::{End, is_authorisation};
 use crate::config::{self, Settings};
 use crate::pipeline::stop::{Mode, Stop};
 use crate::pipeline::{self, StageError};
-use crate::publish::registry::RegistryError;
-use crate::student::StudentError;
+use crate::telemetry;
 use crate::telemetry::health::Health;
 use crate::telemetry::http::{Endpoints, Server, serve};
 use crate::telemetry::totals::Totals;
-use crate::telemetry::{self, TelemetryError};
 
-use super::assemble::teacher::{self, TeacherError};
-use super::assemble::{self, InputError, Loaded, TopicsError};
+use super::assemble::teacher;
+use super::assemble::{self, Loaded};
 use super::exit;
+use super::rights::{self, Right};
+
+mod error;
+
+pub use error::RunError;
 
 /// How often housekeeping is done.
 const TICK: Duration = Duration::from_secs(1);
@@ -63,115 +65,6 @@ pub enum Stage {
     Teach,
 }
 
-/// Why `run` could not start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// Telemetry.
-    #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
-    /// The HTTP address.
-    #[error(
-        "http.listen = \"{listen}\" cannot be bound: {problem}; choose a free address, or \"\" for none"
-    )]
-    Http {
-        /// The address.
-        listen: String,
-        /// The system's reason.
-        problem: std::io::Error,
-    },
-    /// The model.
-    #[error(transparent)]
-    Student(#[from] StudentError),
-    /// The cluster or its topics.
-    #[error(transparent)]
-    Topics(#[from] TopicsError),
-    /// The input.
-    #[error(transparent)]
-    Input(#[from] InputError),
-    /// The teacher.
-    #[error(transparent)]
-    Teacher(#[from] TeacherError),
-    /// The schema registry.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// The stage.
-    #[error("{0}{remedy}", remedy = stage_remedy(.0))]
-    Stage(#[from] StageError),
-    /// The system.
-    #[error("the process could not be set up: {0}")]
-    System(#[from] std::io::Error),
-    /// Stopped by force.
-    #[error("stopped before everything was settled; what was not committed will be done again")]
-    Forced,
-}
-
-fn stage_remedy(error: &StageError) -> &'static str {
-    match error {
-        StageError::Commit(error) => match error.end {
-            End::Fenced => {
-                "; another process uses the same kafka.instance_id: give each process its own"
-            }
-            End::NotAuthorised => {
-                "; grant Write on the output topics, Read on the group, and Write and Describe on the transactional id"
-            }
-            End::Fatal => "; the process can be started again: nothing committed is lost",
-        },
-        StageError::Consume(error)
-            if error.rdkafka_error_code()
-                == Some(rdkafka::types::RDKafkaErrorCode::FencedInstanceId) =>
-        {
-            "; another process uses the same kafka.instance_id: give each process its own"
-        }
-        StageError::Consume(error)
-            if error.rdkafka_error_code()
-                == Some(rdkafka::types::RDKafkaErrorCode::AutoOffsetReset) =>
-        {
-            "; kafka.first_offset = \"fail\": no usable committed offset. Choose earliest or latest"
-        }
-        StageError::TooManyDeadLetters { .. } => {
-            "; look at radstream.error.class in the dead letters, mend the source, and start again \
-             (publish.max_dead_letter_ratio, publish.max_consecutive_dead_letters)"
-        }
-        _ => "",
-    }
-}
-
-impl RunError {
-    /// The documented exit code.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Telemetry(_) | Self::Http { .. } | Self::Student(_) | Self::Teacher(_) => {
-                exit::CONFIGURATION
-            }
-            Self::Topics(TopicsError::Cluster(error)) => exit::of_admin_error(error),
-            Self::Topics(TopicsError::Missing(_)) => exit::CONFIGURATION,
-            Self::Input(InputError::Schema { .. }) => exit::CONFIGURATION,
-            Self::Input(InputError::System(_)) => exit::INTERNAL,
-            Self::Registry(RegistryError::Unreachable { .. }) => exit::UNAVAILABLE,
-            Self::Registry(RegistryError::Unauthorized { .. }) => exit::NOT_AUTHORISED,
-            Self::Registry(_) => exit::CONFIGURATION,
-            Self::System(_) => exit::INTERNAL,
-            Self::Forced => exit::TEMPORARY,
-            Self::Stage(error) => match error {
-                StageError::Commit(error) => match error.end {
-                    End::Fenced => exit::INTERNAL,
-                    End::NotAuthorised => exit::NOT_AUTHORISED,
-                    End::Fatal => exit::TEMPORARY,
-                },
-                StageError::Consume(error) => match error.rdkafka_error_code() {
-                    Some(code) if is_authorisation(code) => exit::NOT_AUTHORISED,
-                    Some(rdkafka::types::RDKafkaErrorCode::AutoOffsetReset) => exit::CONFIGURATION,
-                    Some(rdkafka::types::RDKafkaErrorCode::FencedInstanceId) => exit::INTERNAL,
-                    _ => exit::TEMPORARY,
-                },
-                StageError::TooManyDeadLetters { .. } | StageError::Backwards(_) => exit::TEMPORARY,
-                StageError::Client(_) => exit::CONFIGURATION,
-                StageError::Panic { .. } | StageError::Thread(_) => exit::INTERNAL,
-            },
-        }
-    }
-}
-
 /// Runs until the end; gives the exit code.
 pub fn run(args: &RunArgs, stderr: &mut dyn Write) -> u8 {
     let environment = config::process_environment();
@@ -182,10 +75,29 @@ pub fn run(args: &RunArgs, stderr: &mut dyn Write) -> u8 {
     match start(&settings, args.stage, args.until_end) {
         Ok(()) => exit::OK,
         Err(error) => {
-            drop(writeln!(stderr, "radstream: {error}"));
+            let remedy = rights::remedy(&refused_rights(&settings, args.stage, &error));
+            drop(writeln!(stderr, "radstream: {error}{remedy}"));
             error.exit_code()
         }
     }
+}
+
+/// The rights that the brokers refused. A consumer's error does not say which topic it means: where
+/// there are several, each is tried once more.
+fn refused_rights(settings: &Settings, stage: Stage, error: &RunError) -> Vec<Right> {
+    let mut refused = error.refused_rights(&rights::needed(settings, stage));
+    if refused.len() > 1 && matches!(error, RunError::Stage(StageError::Consume(_))) {
+        let inputs = match stage {
+            Stage::Label => settings.topics.reports.clone(),
+            Stage::Teach => teacher::teach_inputs(settings),
+        };
+        let unreadable = assemble::unreadable(settings, &inputs);
+        let known = |right: &Right| unreadable.iter().any(|topic| *topic == right.resource);
+        if refused.iter().any(known) {
+            refused.retain(known);
+        }
+    }
+    refused
 }
 
 fn start(settings: &Settings, stage: Stage, until_end: bool) -> Result<(), RunError> {
@@ -195,6 +107,9 @@ fn start(settings: &Settings, stage: Stage, until_end: bool) -> Result<(), RunEr
     };
     telemetry::start_logging(format, &settings.log.filter)?;
     telemetry::silence_panic_messages();
+    for advice in config::advice(settings) {
+        tracing::warn!(setting = advice.key, remedy = advice.remedy, "{}", advice.what);
+    }
     let runtime = http_runtime()?;
     let mut process = Process::new(settings, &runtime)?;
     let auth = Authenticator::from_settings(settings);

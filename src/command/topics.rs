@@ -42,6 +42,11 @@ pub fn specs(settings: &Settings) -> Vec<TopicSpec> {
             if *name == topics.distillation {
                 config.extend(compaction(hours));
             }
+            if topics.reports.contains(name) {
+                // The brokers then open and measure what senders compressed. The client library would
+                // open a few MiB of gzip to gigabytes.
+                config.insert("compression.type", "uncompressed".to_owned());
+            }
             TopicSpec {
                 name: name.clone(),
                 partitions: topics.partitions,
@@ -265,6 +270,12 @@ mod tests {
             assert_eq!(spec.config["cleanup.policy"], policy);
             assert_eq!(spec.config.contains_key("delete.retention.ms"), samples);
             assert_eq!(spec.config["min.insync.replicas"], "2");
+            let input = ["a", "b"].contains(&spec.name.as_str());
+            assert_eq!(
+                spec.config.contains_key("compression.type"),
+                input,
+                "measured by the broker"
+            );
         }
         assert_eq!(specs[0].config["max.message.bytes"], (16 * 1_048_576 + 65_536).to_string());
         assert_eq!(specs[2].config["max.message.bytes"], "1065536");

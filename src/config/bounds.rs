@@ -49,6 +49,7 @@ fn pipeline(s: &Settings, found: &mut Vec<Finding>) {
     within(found, "delivery.commit_bytes", s.delivery.commit_bytes, 65_536..=1 << 40);
     within(found, "memory.budget_mib", s.memory.budget_mib, 32..=1_048_576);
     within(found, "intake.max_payload_mib", s.intake.max_payload_mib, 1..=64);
+    within(found, "intake.max_future_days", s.intake.max_future_days, 1..=36_500);
     within(found, "intake.decode_threads", s.intake.decode_threads, 1..=256);
     within(found, "student.watch_interval_s", s.student.watch_interval_s, 0..=3_600);
     within(found, "shadow.share", s.shadow.share, 0.0..=1.0);

@@ -162,6 +162,9 @@ pub struct Sasl {
     /// OAUTHBEARER: file that holds a current token, for example a projected service account token;
     /// read again whenever a token is needed. Default "".
     pub oauth_token_file: PathBuf,
+    /// Let PLAIN and OAUTHBEARER send their secret without TLS to brokers on other hosts? Default false.
+    /// True only inside a network that encrypts by itself. Brokers on this host need no leave.
+    pub allow_unencrypted: bool,
 }
 
 /// SASL mechanism.

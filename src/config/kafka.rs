@@ -177,7 +177,10 @@ pub fn objection(name: &str, value: &str) -> Option<String> {
     config.set(name, value);
     match config.create_native_config() {
         Ok(_) => None,
-        Err(rdkafka::error::KafkaError::ClientConfig(_, description, _, _)) => Some(description),
+        Err(rdkafka::error::KafkaError::ClientConfig(_, description, _, _)) => {
+            // A password may stand in the wrong place.
+            Some(description.replace(&format!("\"{value}\""), "(not shown)"))
+        }
         Err(problem) => Some(problem.to_string()),
     }
 }

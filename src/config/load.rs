@@ -140,9 +140,14 @@ impl Loader {
             }
         }
         for provider in &mut settings.teacher.providers {
-            if let Err(problem) = provider.api_key.resolve(environment) {
-                let what = format!("api_key of {:?}: {problem}", provider.name);
-                self.report(Finding::new("teacher.providers", what, problem.remedy()));
+            let name = &provider.name;
+            for (key, secret) in
+                [("api_key", &mut provider.api_key), ("proxy", &mut provider.proxy)]
+            {
+                if let Err(problem) = secret.resolve(environment) {
+                    let what = format!("{key} of {name:?}: {problem}");
+                    self.report(Finding::new("teacher.providers", what, problem.remedy()));
+                }
             }
         }
     }

@@ -11,6 +11,8 @@
 //!
 //! Paths in settings are relative to the working directory of the process, not to the file.
 
+mod address;
+mod advice;
 mod bounds;
 mod connection;
 pub mod kafka;
@@ -27,6 +29,7 @@ mod source;
 mod teacher;
 mod validate;
 
+pub use advice::{Advice, advice};
 pub use connection::{
     FirstOffset, Kafka, Mechanism, Sasl, SchemaRegistry, SubjectStrategy, Tls, Topics,
 };

@@ -21,7 +21,8 @@ pub struct Redistill {
     pub export: Vec<String>,
     /// Command that trains a student on {dataset} and writes its folder to {out}, with checkpoints in
     /// {work}; run where radstream runs. {config} is our configuration file, {gold} the gold sets of the
-    /// gate (quoted, with commas): their texts must not be trained on. Default: the training of
+    /// gate (quoted, with commas): their texts must not be trained on. It sees PATH, HOME, PYTHON*,
+    /// CUDA_*, OMP_*, HF_* and the like of our environment, and no secret of ours. Default: the training of
     /// this repository, from its root, with `distill` installed in .venv.
     pub train: Vec<String>,
 }

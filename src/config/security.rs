@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::address::{has_credentials, is_loopback, is_safe_url};
 use super::connection::{Mechanism, Sasl};
 use super::settings::Settings;
 use super::validate::Finding;
@@ -91,6 +92,18 @@ fn sasl(s: &Settings, found: &mut Vec<Finding>) {
     if oauth {
         oauth_source(sasl, found);
     }
+    // SCRAM and Kerberos do not send what they prove.
+    let sends_secret = oauth || sasl.mechanism == Mechanism::Plain;
+    let own_host = s.kafka.bootstrap_servers.split(',').all(is_loopback);
+    if sends_secret && !s.kafka.tls.enabled && !own_host && !sasl.allow_unencrypted {
+        let what = format!(
+            "{} sends its secret as it is, and kafka.tls.enabled is false: whoever listens has it",
+            sasl.mechanism.name()
+        );
+        let remedy = "set kafka.tls.enabled = true; where the network encrypts by itself, \
+                      kafka.sasl.allow_unencrypted = true";
+        found.push(Finding::new(mechanism, what, remedy).against("kafka.tls.enabled"));
+    }
     if sasl.mechanism == Mechanism::Gssapi && !cfg!(feature = "gssapi") {
         found.push(Finding::new(
             mechanism,
@@ -118,6 +131,13 @@ fn oauth_source(sasl: &Sasl, found: &mut Vec<Finding>) {
     if endpoint.is_empty() {
         return;
     }
+    if reqwest::Url::parse(endpoint).is_ok_and(|url| has_credentials(&url)) {
+        found.push(Finding::new(
+            "kafka.sasl.oauth_token_endpoint",
+            "a user name or password in the URL would show in logs",
+            "use kafka.sasl.oauth_client_id and kafka.sasl.oauth_client_secret",
+        ));
+    }
     if !is_safe_url(endpoint) {
         found.push(Finding::new(
             "kafka.sasl.oauth_token_endpoint",
@@ -133,15 +153,6 @@ fn oauth_source(sasl: &Sasl, found: &mut Vec<Finding>) {
             found.push(Finding::new(key, "the token endpoint needs it", "set it"));
         }
     }
-}
-
-/// `https`, or `http` to this host.
-fn is_safe_url(url: &str) -> bool {
-    reqwest::Url::parse(url).is_ok_and(|url| match url.scheme() {
-        "https" => true,
-        "http" => matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")),
-        _ => false,
-    })
 }
 
 fn registry(s: &Settings, found: &mut Vec<Finding>) {

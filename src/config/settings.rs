@@ -166,6 +166,10 @@ pub struct Intake {
     /// ("+01:00", "-0500"), or a POSIX rule. Default "UTC". Use the zone of the sending systems: it
     /// orders the versions of a report.
     pub time_zone: String,
+    /// How many days later than its Kafka record a report's time may lie. 1 to 36500. Default 7. A later
+    /// one would outrank every true version to come: it is not believed, the record's time stands in
+    /// for it, and the finding says future_timestamp. Raise it where records carry old timestamps.
+    pub max_future_days: u32,
     /// Folder of source profiles: what is special about the messages of single senders. NAME.toml or
     /// NAME/profile.toml in it is the profile NAME. Default "": none. What a profile can say, and how
     /// to test one: docs/CONFIGURATION.md.
@@ -210,6 +214,7 @@ impl Default for Intake {
         Self {
             default_charset: String::new(),
             time_zone: "UTC".to_owned(),
+            max_future_days: 7,
             profiles: PathBuf::new(),
             source_profiles: SourceProfiles::default(),
             accept_test_messages: false,

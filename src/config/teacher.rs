@@ -109,8 +109,8 @@ pub struct TeacherProvider {
     /// PEM file of the authorities that may vouch for the server, besides the system's.
     pub ca_file: PathBuf,
     /// Proxy for all calls. Empty: none for a local server, else `HTTPS_PROXY` and `NO_PROXY` of the
-    /// environment.
-    pub proxy: String,
+    /// environment. A text, `{ file = "..." }` or `{ env = "..." }`: the URL may hold a password.
+    pub proxy: Secret,
     /// More members of the request, such as `reasoning_effort = "low"`; the word `"remove"` takes one
     /// of ours out, such as `temperature`.
     pub request: serde_json::Map<String, serde_json::Value>,
@@ -136,7 +136,7 @@ impl Default for TeacherProvider {
             prompt_price: 0.0,
             completion_price: 0.0,
             ca_file: PathBuf::new(),
-            proxy: String::new(),
+            proxy: Secret::default(),
             request: serde_json::Map::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::address::{has_credentials, is_own_host, is_server};
 use super::promotion::PromotionRequire;
 use super::security::security;
 use super::settings::{Guarantee, Intake, Labeler, Settings};
@@ -60,6 +61,7 @@ impl Intake {
             accept_test_messages: self.accept_test_messages,
             max_payload_bytes: mib.saturating_mul(1 << 20),
             envelope_pointer: Some(self.envelope_pointer.clone()).filter(|p| !p.is_empty()),
+            max_future_ms: Some(i64::from(self.max_future_days).saturating_mul(86_400_000)),
             profiles: self.source_profiles.clone(),
             ..DecodeOptions::default()
         }
@@ -68,9 +70,12 @@ impl Intake {
 
 fn names(s: &Settings, found: &mut Vec<Finding>) {
     if let Some(wrong) = s.kafka.bootstrap_servers.split(',').find(|server| !is_server(server)) {
+        // People write passwords before an @: then nothing of it is quoted.
+        let shown =
+            if wrong.contains('@') { "an entry".into() } else { format!("{:?}", wrong.trim()) };
         found.push(Finding::new(
             "kafka.bootstrap_servers",
-            format!("{:?} is not host:port", wrong.trim()),
+            format!("{shown} is not host:port"),
             "write host:port, several separated by commas: \"kafka-1:9092,kafka-2:9092\"",
         ));
     }
@@ -173,16 +178,13 @@ fn teacher(s: &Settings, found: &mut Vec<Finding>) {
                 "write http:// or https://, host and version: \"http://127.0.0.1:8000/v1\"";
             wrong("base_url", "it is not an http or https URL", remedy);
         }
-        let open = reqwest::Url::parse(&provider.base_url).is_ok_and(|url| {
-            // A name such as 127.example.org is not ours.
-            let own = match url.host_str().unwrap_or_default() {
-                "localhost" => true,
-                host => {
-                    let address = host.trim_start_matches('[').trim_end_matches(']');
-                    address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-                }
-            };
-            url.scheme() == "http" && !own
+        let parsed = reqwest::Url::parse(&provider.base_url);
+        if parsed.as_ref().is_ok_and(has_credentials) {
+            let remedy = "use api_key";
+            wrong("base_url", "a user name or password in the URL would show in logs", remedy);
+        }
+        let open = parsed.is_ok_and(|url| {
+            url.scheme() == "http" && !is_own_host(url.host_str().unwrap_or_default())
         });
         if open && !provider.local {
             let what = "reports and the key would go over the network unencrypted";
@@ -217,18 +219,6 @@ fn promotion(s: &Settings, found: &mut Vec<Finding>) {
         let remedy = "name \"positive\" or another task, or set promotion.require = \"not_worse\"";
         found.push(Finding::new("promotion.primary", what, remedy).against("promotion.require"));
     }
-}
-
-/// `host:port`, with an optional `PROTOCOL://` before it. An IPv6 host stands in brackets.
-fn is_server(server: &str) -> bool {
-    let server = server.trim();
-    let address = server.split_once("://").map_or(server, |(_, address)| address);
-    address.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty()
-            && !host.contains(char::is_whitespace)
-            && (!host.contains(':') || (host.starts_with('[') && host.ends_with(']')))
-            && port.parse::<u16>().is_ok()
-    })
 }
 
 fn topics(s: &Settings, found: &mut Vec<Finding>) {

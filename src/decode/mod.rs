@@ -72,6 +72,9 @@ pub struct DecodeOptions {
     pub max_payload_bytes: usize,
     /// Most outcomes from one record; what is beyond becomes one rejection.
     pub max_reports_per_record: usize,
+    /// How far in the future of its record a time may lie, milliseconds; a later one is not believed.
+    /// `None`: however far. Decode itself knows no record; who does applies it.
+    pub max_future_ms: Option<i64>,
     /// What is special about the messages of single senders.
     pub profiles: SourceProfiles,
 }
@@ -87,6 +90,7 @@ impl Default for DecodeOptions {
             pdf: None,
             max_payload_bytes: 32 * 1024 * 1024,
             max_reports_per_record: 1000,
+            max_future_ms: None,
             profiles: SourceProfiles::default(),
         }
     }

@@ -8,7 +8,7 @@ use crate::broker::Record;
 use crate::decode::{DecodeOptions, Decoded, Rejection, decode};
 use crate::extract::{ExtractPolicy, Extracted, settle};
 use crate::publish::{Publisher, Source};
-use crate::report::{Intent, Report, ReportText, Skip};
+use crate::report::{Intent, Report, ReportText, Skip, Warning};
 use crate::student::Encoding;
 use crate::telemetry::totals::Outcome;
 
@@ -140,6 +140,7 @@ impl Preparer {
                 .into_iter()
                 .map(|decoded| match decoded {
                     Decoded::Report(mut report) => {
+                        self.bound_times(&mut report, record);
                         let extracted = settle(&mut report, &self.extract, None);
                         Read::Report(report, extracted)
                     }
@@ -149,6 +150,18 @@ impl Preparer {
                 .collect()
         }));
         read.unwrap_or_else(|_| vec![Read::Panicked])
+    }
+
+    /// Replaces times that the record makes incredible. One without a time of its own says nothing.
+    fn bound_times(&self, report: &mut Report, record: &Record) {
+        let at = record.timestamp_ms.filter(|at| *at > 0);
+        if let (Some(at), Some(limit)) = (at, self.decode.max_future_ms) {
+            let (believed, replaced) = report.version.believed(at, limit);
+            report.version = believed;
+            if replaced {
+                report.warn(Warning::FutureTimestamp);
+            }
+        }
     }
 
     fn step(&self, record: &Record, part: u32, read: Read) -> Step {
@@ -310,6 +323,34 @@ mod tests {
         let read = EscalationMarker::read(&marker.headers).unwrap();
         assert_eq!(read.mark, Mark::Retracted);
         assert_eq!((read.version.changed_at, read.version.rank), (1_767_398_400_000, 5));
+    }
+
+    #[test]
+    fn a_time_far_in_the_future_does_not_outrank_what_comes_later() {
+        let message = "MSH|^~\\&|RIS|HOSP|||20260102||ORU^R01|1|P|2.5\rPID|1||1\r\
+             OBR|1||A1^RIS|71046^XR CHEST^C4||||||||||||||||||99990103||RAD|F\r\
+             OBX|1|TX|&GDT||Pneumothorax.||||||F\r";
+        let mut preparer = preparer();
+        preparer.decode.max_future_ms = Some(7 * 86_400_000);
+        let at = 1_767_571_200_000; // 2026-01-05
+        let task = |preparer: &mut Preparer, timestamp_ms| {
+            let record = Record { timestamp_ms, ..record(message.as_bytes()) };
+            match preparer.prepare(record, &rules()) {
+                Prepared::Tasks(mut tasks) => tasks.remove(0),
+                Prepared::Finished(_) => panic!("a report to label"),
+            }
+        };
+        let believed = task(&mut preparer, Some(at)).report;
+        assert_eq!(believed.version.changed_at_ms, at);
+        assert_eq!(believed.version.message_at_ms, 1_767_312_000_000, "that was credible");
+        assert_eq!(believed.warnings, [Warning::FutureTimestamp]);
+        // Nothing to hold it against, or no limit.
+        for timestamp_ms in [None, Some(-1)] {
+            let report = task(&mut preparer, timestamp_ms).report;
+            assert!(report.version.changed_at_ms > at && report.warnings.is_empty());
+        }
+        preparer.decode.max_future_ms = None;
+        assert!(task(&mut preparer, Some(at)).report.warnings.is_empty());
     }
 
     #[test]

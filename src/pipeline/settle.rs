@@ -280,6 +280,7 @@ impl Settler {
                     return Err(StageError::Commit(CommitError {
                         end: End::Fatal,
                         step: Step::Commit,
+                        code: rdkafka::types::RDKafkaErrorCode::Fail,
                         problem: format!("{MAX_FRUITLESS} attempts in a row came to nothing"),
                     }));
                 }

@@ -107,8 +107,8 @@ impl fmt::Debug for DistillationSample<'_> {
 }
 
 impl Publisher {
-    /// The training sample of a report that a teacher has answered: the teacher's statuses, all of
-    /// them, with the student's beside them. `quotes` are the teacher's, of the de-identified text. A
+    /// The training sample of a report that a teacher has answered: the statuses that its revision
+    /// publishes, with what either said beside them. `quotes` are the teacher's, of the de-identified text. A
     /// header names the version of the report, so that a store can tell whether a retraction meant it.
     ///
     /// # Errors
@@ -128,8 +128,14 @@ impl Publisher {
         let labels = escalation.cells.iter().zip(&opinion.merged.cells).enumerate();
         let labels = labels.map(|(index, (cell, merged))| SampleLabel {
             observation: borrowed(&cell.observation),
-            status: Cow::Borrowed(merged.teacher.status.name()),
-            label_source: LabelSource::Teacher,
+            status: Cow::Borrowed(merged.status.name()),
+            // Whom it contradicts where it was not asked, it does not teach: that cell is the student's,
+            // as in the revision, and no training reads it.
+            label_source: if merged.by_teacher || merged.status == merged.teacher.status {
+                LabelSource::Teacher
+            } else {
+                LabelSource::Student
+            },
             student_status: borrowed(&cell.status),
             student_probabilities: cell.probabilities,
             teacher_status: Some(Cow::Borrowed(merged.teacher.status.name())),

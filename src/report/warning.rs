@@ -26,6 +26,8 @@ pub enum Warning {
     FillerNumberMissing,
     /// A date-time could not be read.
     BadTimestamp,
+    /// A time lay too far in the future of its record, whose own time stands in for it.
+    FutureTimestamp,
     /// Procedure code and text disagree on whether this is a chest radiograph.
     ProcedureConflict,
     /// The exam covers more than the chest.
@@ -58,7 +60,7 @@ pub enum Warning {
 
 impl Warning {
     /// All warnings.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::NonstandardTerminator,
         Self::LeadingGarbage,
         Self::CharsetGuessed,
@@ -69,6 +71,7 @@ impl Warning {
         Self::AuthorityMissing,
         Self::FillerNumberMissing,
         Self::BadTimestamp,
+        Self::FutureTimestamp,
         Self::ProcedureConflict,
         Self::MixedExam,
         Self::AddendumAlone,
@@ -98,6 +101,7 @@ impl Warning {
             Self::AuthorityMissing => "authority_missing",
             Self::FillerNumberMissing => "filler_number_missing",
             Self::BadTimestamp => "bad_timestamp",
+            Self::FutureTimestamp => "future_timestamp",
             Self::ProcedureConflict => "procedure_conflict",
             Self::MixedExam => "mixed_exam",
             Self::AddendumAlone => "addendum_alone",

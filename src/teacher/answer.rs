@@ -8,6 +8,8 @@ use crate::report::{
 };
 use crate::student::sentences::char_offset;
 
+use super::prompt::unfenced_quote;
+
 /// Longest answer that is looked at, bytes. A usual one has 1,500.
 const LONGEST: usize = 64 << 10;
 /// Shortest quote: below that it stands everywhere.
@@ -204,8 +206,11 @@ fn quote_of(
     if quote.chars().filter(|c| c.is_alphanumeric()).count() < SHORTEST_QUOTE {
         return Err(AnswerProblem::NoQuote(observation));
     }
+    // As it was sent, or as it stands in the report.
+    let original = unfenced_quote(quote);
     let found = sections.iter().enumerate().find_map(|(index, section)| {
-        let (start, end) = locate(section.text.expose(), quote)?;
+        let text = section.text.expose();
+        let (start, end) = locate(text, quote).or_else(|| locate(text, &original))?;
         Some(Quote { section: index, kind: section.kind, start, end })
     });
     found.map(Some).ok_or(AnswerProblem::QuoteNotInText(observation))

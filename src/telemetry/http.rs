@@ -83,7 +83,9 @@ async fn guard(State(endpoints): State<Endpoints>, request: Request, next: Next)
     if given.is_some_and(|given| same(given.as_bytes(), token.as_bytes())) {
         next.run(request).await
     } else {
-        (StatusCode::UNAUTHORIZED, "a bearer token is wanted (http.bearer_token)\n").into_response()
+        let scheme = [(header::WWW_AUTHENTICATE, "Bearer")];
+        let told = "a bearer token is wanted (http.bearer_token)\n";
+        (StatusCode::UNAUTHORIZED, scheme, told).into_response()
     }
 }
 

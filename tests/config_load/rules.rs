@@ -131,10 +131,15 @@ fn tls_needs_its_files_and_says_when_it_is_off() {
 
 #[test]
 fn sasl_needs_what_its_mechanism_uses_and_nothing_else() {
+    let plain = "[kafka.sasl]\nmechanism = 'PLAIN'\nusername = 'u'\npassword = 'p'";
+    let remote = "[kafka]\nbootstrap_servers = 'localhost:9092,kafka-2:9092'\n";
     let endpoint = "[kafka.sasl]\nmechanism = 'OAUTHBEARER'\noauth_client_id = 'c'\n\
                     oauth_client_secret = 's'\noauth_token_endpoint = ";
     accepts(&[
-        "[kafka.sasl]\nmechanism = 'PLAIN'\nusername = 'u'\npassword = 'p'",
+        plain,
+        &format!("{remote}[kafka.tls]\nenabled = true\n{plain}"),
+        &format!("{remote}{plain}\nallow_unencrypted = true"),
+        &format!("{remote}{}", plain.replace("PLAIN", "SCRAM-SHA-512")),
         &format!("{endpoint}'https://login.example.org/token'"),
         &format!("{endpoint}'http://localhost:8080/token'"),
     ]);
@@ -147,6 +152,7 @@ fn sasl_needs_what_its_mechanism_uses_and_nothing_else() {
         ("[kafka.sasl]\nusername = 'u'", "kafka.sasl.username", "does not use it"),
         ("[kafka.sasl]\nmechanism = 'SCRAM'", "kafka.sasl.mechanism", "SCRAM-SHA-512"),
         ("[kafka.sasl]\nmechanism = 'OAUTHBEARER'", "kafka.sasl.mechanism", "one place"),
+        (&format!("{remote}{plain}"), "kafka.sasl.mechanism", "whoever listens"),
         (
             &format!("{endpoint}'http://login.example.org/token'"),
             "kafka.sasl.oauth_token_endpoint",

@@ -15,6 +15,10 @@ use tempfile::TempDir;
 use super::records::{self, Isolation, Message, NewRecord, TopicReader};
 use super::server::{self, JavaServer, PATIENCE};
 
+mod options;
+
+pub use options::{BrokerOptions, Listener};
+
 /// The name of the listener every broker has: no encryption, no authentication.
 pub const PLAINTEXT: &str = "PLAINTEXT";
 const CONTROLLER: &str = "CONTROLLER";
@@ -60,94 +64,6 @@ appender.console.name = console
 appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{HH:mm:ss.SSS} %-5p %c{1} %m%n%throwable{short}
 ";
-
-/// A further listener, for example with SASL or TLS.
-#[derive(Clone, Debug)]
-pub struct Listener {
-    name: String,
-    protocol: String,
-    properties: Vec<(String, String)>,
-}
-
-impl Listener {
-    /// A listener called `name` (upper case) that speaks `protocol`: PLAINTEXT, SSL, SASL_PLAINTEXT
-    /// or SASL_SSL.
-    pub fn new(name: &str, protocol: &str) -> Self {
-        Self { name: name.to_owned(), protocol: protocol.to_owned(), properties: Vec::new() }
-    }
-
-    /// A property of this listener, without its prefix `listener.name.<name>.`.
-    pub fn property(mut self, key: &str, value: &str) -> Self {
-        self.properties.push((key.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// SASL/PLAIN without encryption, for these users and passwords.
-    pub fn sasl_plain(name: &str, users: &[(&str, &str)]) -> Self {
-        let users: String =
-            users.iter().map(|(user, password)| format!(" user_{user}=\"{password}\"")).collect();
-        let module = "org.apache.kafka.common.security.plain.PlainLoginModule";
-        Self::new(name, "SASL_PLAINTEXT")
-            .property("sasl.enabled.mechanisms", "PLAIN")
-            .property("plain.sasl.jaas.config", &format!("{module} required{users};"))
-    }
-
-    /// SASL/SCRAM-SHA-256 without encryption; the users are [`BrokerOptions::scram_user`]s.
-    pub fn sasl_scram(name: &str) -> Self {
-        let module = "org.apache.kafka.common.security.scram.ScramLoginModule";
-        Self::new(name, "SASL_PLAINTEXT")
-            .property("sasl.enabled.mechanisms", "SCRAM-SHA-256")
-            .property("scram-sha-256.sasl.jaas.config", &format!("{module} required;"))
-    }
-}
-
-/// What a test wants different from the plain broker.
-#[derive(Clone, Debug, Default)]
-pub struct BrokerOptions {
-    listeners: Vec<Listener>,
-    properties: Vec<(String, String)>,
-    scram_users: Vec<(String, String)>,
-    advertised: BTreeMap<String, String>,
-}
-
-impl BrokerOptions {
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    pub fn listener(mut self, listener: Listener) -> Self {
-        self.listeners.push(listener);
-        self
-    }
-
-    /// A broker property; it wins over the fixture's own.
-    pub fn property(mut self, key: &str, value: &str) -> Self {
-        self.properties.push((key.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Clients of a listener are told to come to this address, where something stands in between.
-    pub fn advertise(mut self, listener: &str, address: &str) -> Self {
-        self.advertised.insert(listener.to_owned(), address.to_owned());
-        self
-    }
-
-    /// A SCRAM-SHA-256 user, known from the first start.
-    pub fn scram_user(mut self, name: &str, password: &str) -> Self {
-        self.scram_users.push((name.to_owned(), password.to_owned()));
-        self
-    }
-
-    /// Only the users given, and the plaintext listener's anonymous one, may do anything.
-    pub fn authorize_only(self, super_users: &[&str]) -> Self {
-        let users: String = super_users.iter().map(|user| format!(";User:{user}")).collect();
-        self.property(
-            "authorizer.class.name",
-            "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        )
-        .property("super.users", &format!("User:ANONYMOUS{users}"))
-    }
-}
 
 /// A running broker. It ends with the value, or with the test process.
 pub struct KafkaBroker {
@@ -344,8 +260,10 @@ impl KafkaBroker {
             .args(["format", "--cluster-id", CLUSTER_ID, "--config"])
             .arg(self.folder.path().join("server.properties"));
         for (name, password) in &options.scram_users {
-            let user = format!("SCRAM-SHA-256=[name={name},password={password}]");
-            command.arg("--add-scram").arg(user);
+            for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+                let user = format!("{mechanism}=[name={name},password={password}]");
+                command.arg("--add-scram").arg(user);
+            }
         }
         let output = command.output().unwrap_or_else(|e| {
             panic!("java does not start ({e}): run `make deps`, or put a JRE 17 or newer on PATH")

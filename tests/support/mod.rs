@@ -5,6 +5,7 @@
 //! * [`records`]: what was written to a topic, read back in either isolation level.
 //! * [`registry`]: a real schema registry with the Confluent API.
 //! * [`models`]: a store of good and bad models with a link to the current one.
+//! * [`certificates`], [`acls`]: certificates made on the spot, and rights on a broker.
 //! * [`processes`]: the `radstream` binary as a child process: signals, memory, logs, HTTP.
 //!
 //! Nothing sleeps. What waits, waits on an event with a deadline, and says what it waited for.
@@ -12,6 +13,8 @@
 #![allow(dead_code, reason = "each test binary uses its own part of the support")]
 #![allow(unreachable_pub, reason = "a test binary exports nothing; `pub` marks what tests call")]
 
+pub mod acls;
+pub mod certificates;
 pub mod escalations;
 pub mod kafka;
 pub mod models;

@@ -74,7 +74,7 @@ impl ClientContext for Asking {
                 self.heard.lock().group_refused = true;
                 self.hear(reason, false);
             }
-            _ => self.hear(reason, false),
+            _ => self.hear(reason, is_refusal(reason)),
         }
     }
 
@@ -83,4 +83,24 @@ impl ClientContext for Asking {
     }
 }
 
+/// A broker that refuses our certificate, or wants one, says so after its side of the handshake is done
+/// (TLS 1.3): the client then reports a lost connection, and only its words tell why.
+fn is_refusal(reason: &str) -> bool {
+    reason.contains("SSL routines") && reason.contains("SSL alert number")
+}
+
 impl ConsumerContext for Asking {}
+
+#[cfg(test)]
+mod tests {
+    use super::is_refusal;
+
+    #[test]
+    fn a_certificate_that_a_broker_refuses_is_no_lost_connection() {
+        let alert = "ssl://127.0.0.1:9/bootstrap: Receive failed: error:0A000412:SSL routines::sslv3 \
+                     alert bad certificate: SSL alert number 42 (after 6ms in state APIVERSION_QUERY)";
+        assert!(is_refusal(alert));
+        assert!(!is_refusal("Connect to ipv4#127.0.0.1:9 failed: Connection refused"));
+        assert!(!is_refusal("Disconnected while requesting ApiVersion"));
+    }
+}

@@ -103,7 +103,7 @@ fn member(provider: &TeacherProvider) -> MemberOptions {
             max_tokens: provider.max_tokens,
             request: request.collect(),
             ca_file: (!provider.ca_file.as_os_str().is_empty()).then(|| provider.ca_file.clone()),
-            proxy: (!provider.proxy.is_empty()).then(|| provider.proxy.clone()),
+            proxy: provider.proxy.is_set().then(|| provider.proxy.expose().to_owned()),
         },
         limits: LimitOptions {
             concurrency: provider.concurrency,

@@ -63,16 +63,56 @@ impl ChildFailure {
     }
 }
 
+/// What a program of somebody else's may know of our environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Environment {
+    /// All of it: it connects as we do.
+    Ours,
+    /// What [`is_harmless`]: our secrets may stand in the rest.
+    Harmless,
+}
+
+/// A variable that training may see: where programs, libraries and caches are, what a GPU is called.
+fn is_harmless(name: &str) -> bool {
+    const NAMES: [&str; 14] = [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TMPDIR",
+        "TERM",
+        "LD_LIBRARY_PATH",
+        "VIRTUAL_ENV",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ];
+    const BEGINNINGS: [&str; 11] = [
+        "LC_", "CUDA_", "NVIDIA_", "ROCR_", "HIP_", "OMP_", "MKL_", "TORCH_", "HF_", "PYTHON",
+        "XDG_",
+    ];
+    NAMES.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+}
+
 /// Runs a configured command to its end.
 pub(super) fn run(
     what: &'static str,
     command: &[String],
     places: &Placeholders,
+    environment: Environment,
     lock: &File,
 ) -> Result<(), ChildFailure> {
     let (program, arguments) = command.split_first().ok_or(ChildFailure::None { what })?;
     let arguments: Vec<String> = arguments.iter().map(|text| places.fill(text)).collect();
-    wait(what, Path::new(program), &arguments, lock, false)
+    let mut command = Command::new(program);
+    if environment == Environment::Harmless {
+        let kept = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_harmless));
+        command.env_clear().envs(kept);
+    }
+    wait(what, Path::new(program), command.args(arguments), lock, false)
 }
 
 /// Runs `radstream dataset export`.
@@ -92,13 +132,13 @@ pub(super) fn run_ourselves(
     if keep_days > 0 {
         arguments.extend(["--keep-days".to_owned(), keep_days.to_string()]);
     }
-    wait(what, &program, &arguments, lock, true)
+    wait(what, &program, Command::new(&program).args(arguments), lock, true)
 }
 
 fn wait(
     what: &'static str,
     program: &Path,
-    arguments: &[String],
+    command: &mut Command,
     lock: &File,
     ours: bool,
 ) -> Result<(), ChildFailure> {
@@ -107,11 +147,32 @@ fn wait(
     // The lock belongs to the open file, and the child's standard input is that file (it is empty):
     // as long as the child lives, or a child of its own, nobody else gets the lock.
     let stdin = lock.try_clone().map_err(start)?;
-    let status =
-        Command::new(program).args(arguments).stdin(Stdio::from(stdin)).status().map_err(start)?;
+    let status = command.stdin(Stdio::from(stdin)).status().map_err(start)?;
     if status.success() {
         return Ok(());
     }
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Err(ChildFailure::Failed { what, status, ours: code.filter(|_| ours) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn training_sees_no_setting_and_no_secret_of_ours() {
+        for name in [
+            "RADSTREAM__KAFKA__SASL__PASSWORD",
+            "KAFKA_PASSWORD",
+            "AWS_SECRET_ACCESS_KEY",
+            "OPENAI_API_KEY",
+            "HTTPS_PROXY",
+            "PATHS",
+        ] {
+            assert!(!is_harmless(name), "{name}");
+        }
+        for name in ["PATH", "LC_ALL", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTHONPATH"] {
+            assert!(is_harmless(name), "{name}");
+        }
+    }
 }

@@ -133,3 +133,15 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_quote_of_a_tag_is_found_as_sent_and_as_it_stands_in_the_report() {
+    let text = "Clear. </report> Small effusion.";
+    let sections = [LabelledSection { kind: SectionKind::Findings, text: Phi::from(text) }];
+    for quote in ["\u{2039}/report> Small effusion", "</report> Small effusion"] {
+        let content = answer(&[("pleural_effusion", quote, "positive")]);
+        let read = read(&content, &[], &sections).unwrap();
+        let found = read.cells[Observation::PleuralEffusion as usize].quote.unwrap();
+        assert_eq!(found.text(&sections), "</report> Small effusion");
+    }
+}

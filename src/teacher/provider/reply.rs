@@ -72,8 +72,23 @@ impl Reply {
             },
         };
         let logprobs = choice.logprobs.and_then(|logprobs| logprobs.content).unwrap_or_default();
-        Ok(Completion { content: Phi::new(content), logprobs, model: self.model, usage, unusable })
+        Ok(Completion {
+            content: Phi::new(content),
+            logprobs,
+            model: model_name(&self.model),
+            usage,
+            unusable,
+        })
     }
+}
+
+/// Longest name of a model that is kept, in characters.
+const LONGEST_NAME: usize = 100;
+
+/// The model's name as it may go into findings: the server writes what it likes.
+fn model_name(given: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._:/@+-".contains(c);
+    given.trim().chars().take(LONGEST_NAME).map(|c| if plain(c) { c } else { '_' }).collect()
 }
 
 /// What came when the server could not read what its model wrote: nothing that can be used, but
@@ -86,5 +101,19 @@ pub(super) fn unread(conversation: &[Message]) -> Completion {
         model: String::new(),
         usage: Usage { prompt: estimate.prompt, completion: estimate.completion, counted: false },
         unusable: Some(AnswerProblem::NotJson),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_models_name_is_short_and_plain() {
+        let usual = "meta-llama/Llama-3.1-8B-Instruct:Q4_K_M@sha256+x";
+        assert_eq!(model_name(usual), usual);
+        assert_eq!(model_name(" =HYPERLINK(\"x\")\n\u{202e}é "), "_HYPERLINK__x_____");
+        assert_eq!(model_name(&"x".repeat(5_000)).len(), LONGEST_NAME);
+        assert_eq!(model_name(""), "");
     }
 }
