@@ -123,7 +123,7 @@ impl Writer {
     }
 
     fn end(&self, fault: Fault, started: Instant) -> WriteError {
-        let Fault { step, verdict, problem } = fault;
+        let Fault { step, verdict, problem, .. } = fault;
         match verdict {
             // The coordinator fences a transaction that outlived its timeout, too.
             Verdict::End(End::Fenced) if started.elapsed() < self.timeout => {
