@@ -92,7 +92,7 @@ fn refused_rights(settings: &Settings, stage: Stage, error: &RunError) -> Vec<Ri
             Stage::Teach => teacher::teach_inputs(settings),
         };
         let unreadable = assemble::unreadable(settings, &inputs);
-        let known = |right: &Right| unreadable.iter().any(|topic| *topic == right.resource);
+        let known = |right: &Right| unreadable.contains(&right.resource);
         if refused.iter().any(known) {
             refused.retain(known);
         }

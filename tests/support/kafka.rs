@@ -17,6 +17,7 @@ use super::server::{self, JavaServer, PATIENCE};
 
 mod options;
 
+#[allow(unused_imports, reason = "some tests make listeners of their own")]
 pub use options::{BrokerOptions, Listener};
 
 /// The name of the listener every broker has: no encryption, no authentication.

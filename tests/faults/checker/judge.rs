@@ -20,8 +20,13 @@ const OF_A_LETTER: [&str; 6] = [
     "radstream.omitted",
 ];
 /// The same, whole names.
-const NAMES_OF_A_LETTER: [&str; 4] =
-    ["radstream.first.failed.at", "radstream.attempt", "radstream.version", "radstream.part"];
+const NAMES_OF_A_LETTER: [&str; 5] = [
+    "radstream.failed.at",
+    "radstream.first.failed.at",
+    "radstream.attempt",
+    "radstream.version",
+    "radstream.part",
+];
 
 /// Headers that every dead letter must have.
 const WANTED: [&str; 10] = [
