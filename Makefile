@@ -57,7 +57,8 @@ lint: deps-tests ## Format, clippy, dependencies' licences and advisories, ruff,
 
 test-rust: deps-tests ## Rust: unit tests, and the binary against real Kafka
 	PATH="$(CURDIR)/.venv/bin:$$PATH" $(CARGO) test --release --locked
-	$(CARGO) test --release --locked --features planted-bugs --test faults planted::
+	$(CARGO) test --release --locked --features planted-bugs --config 'profile.release.package.radstream.opt-level=1' \
+		--test faults planted::
 
 test-python: deps-tests ## Python: types and tests of the training package
 	scripts/python-env.sh distill

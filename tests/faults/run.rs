@@ -221,14 +221,15 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
     run.slots = (0..plan.processes).map(|slot| Some(run.spawn(&format!("p{slot}")))).collect();
     run.refuse();
     let (events, letters) = plan.feed.totals();
+    let mut seen_at_last_fault = 0;
     for step in &plan.schedule.steps {
         if !run.wait(step.at) {
             break;
         }
+        // Work must be left when the last one falls: else it meets nothing.
+        seen_at_last_fault = run.reader.messages().len();
         run.inflict(step.fault);
     }
-    // Work must be left when the last fault has fallen: else it met nothing.
-    let seen_at_last_fault = run.reader.messages().len();
     if run.stuck.is_none() && run.wait(events) {
         run.wait_for_letters(letters);
     }
