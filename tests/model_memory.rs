@@ -1,5 +1,6 @@
 //! Models come and go in one process: what they took is given back, or taken again by the next.
 //!
+//! Some of it stays with the allocator, in pieces: docs/REDISTILLATION.md has the figures.
 //! `RADSTREAM_MODEL_LOADS=120 cargo test --release --test model_memory -- --nocapture` prints more.
 //! Needs `models/default` and ONNX Runtime.
 

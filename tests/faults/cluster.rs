@@ -228,6 +228,8 @@ impl Cluster {
         for result in results {
             result.unwrap_or_else(|(topic, code)| panic!("topic {topic} not created: {code}"));
         }
+        // The controller has it; a busy broker may tell clients of it a moment later.
+        self.until_in_sync();
     }
 
     /// Sets one property of a topic; all others go back to their defaults.
