@@ -57,7 +57,7 @@ fn a_missing_model_and_a_missing_provider_end_with_78() {
 
 #[test]
 fn an_unwritable_topic_is_named_with_77() {
-    let listener = Listener::sasl_plain("SASL", &[("feeder", "secret")]);
+    let listener = Listener::sasl_plain("SASL", &[("feeder", "open-sesame")]);
     let broker =
         KafkaBroker::start_with(&BrokerOptions::new().listener(listener).authorize_only(&[]));
     let stage = Stage::create(&broker, "unwritable");
@@ -74,11 +74,11 @@ fn an_unwritable_topic_is_named_with_77() {
         broker.allow("feeder", &rights);
     }
     let sasl =
-        "[kafka.sasl]\nmechanism = \"PLAIN\"\nusername = \"feeder\"\npassword = \"secret\"\n";
+        "[kafka.sasl]\nmechanism = \"PLAIN\"\nusername = \"feeder\"\npassword = \"open-sesame\"\n";
     let config = stage.config("x", sasl).replace(broker.bootstrap(), broker.bootstrap_of("SASL"));
     let ran = run(&config);
     assert_told(&ran, 77, &["unwritable.findings", "Write"]);
-    assert!(!ran.stderr.contains("secret"), "the password must not be printed");
+    assert!(!ran.stderr.contains("open-sesame"), "the password must not be printed");
     assert!(broker.read_committed_all("unwritable.findings").is_empty());
     assert!(broker.read_committed_all("unwritable.dead").is_empty(), "all or nothing");
 }

@@ -184,7 +184,8 @@ fn the_documented_rights_are_those_that_the_stages_need() {
 fn stage_label_works_with_the_documented_rights_and_names_each_that_is_missing() {
     let kafka = Secured::shared();
     let stage = Stage::create(&kafka.broker, "rights-label");
-    stage.feed(1, 120);
+    // Enough for a retraction to be among them.
+    stage.feed(1, 400);
     grant_all(kafka, "label", stage.name);
     let routing = "[routing]\nmin_confidence = 1.0\nmax_escalation_rate = 1.0\n";
     let start = |case: &Case| {
