@@ -1,7 +1,5 @@
 //! The code as it is, under every kind of fault.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-
 use crate::cluster::Cluster;
 use crate::feed::Feed;
 use crate::run::{Plan, run};
@@ -9,16 +7,6 @@ use crate::schedule::{Mix, Schedule};
 
 /// Drawn from when nothing else is asked for.
 const SEED: u64 = 20_261_128;
-
-/// The one cluster: a broker that is killed concerns every test, so they take turns.
-fn cluster() -> MutexGuard<'static, Cluster> {
-    static CLUSTER: OnceLock<Mutex<Cluster>> = OnceLock::new();
-    let cluster = CLUSTER.get_or_init(|| Mutex::new(Cluster::start()));
-    let mut cluster = cluster.lock().unwrap_or_else(PoisonError::into_inner);
-    // A test that failed may have left a broker down.
-    cluster.heal();
-    cluster
-}
 
 fn full() -> bool {
     match std::env::var("RADSTREAM_FAULTS").as_deref() {
@@ -36,7 +24,7 @@ fn seed() -> u64 {
 /// Runs a scenario, short or full, and fails with its verdict.
 fn hold(name: &str, short: (u64, Mix), long: (u64, Mix), change: impl FnOnce(Plan) -> Plan) {
     let (messages, mix) = if full() { long } else { short };
-    let mut cluster = cluster();
+    let mut cluster = Cluster::shared();
     let seed = seed();
     let mut feed = Feed::new(seed, messages);
     let plan = change(Plan::new(name, feed, Schedule { seed, steps: Vec::new() }));

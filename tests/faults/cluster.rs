@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
@@ -79,6 +80,16 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The one cluster of this test binary: a broker that is killed concerns every test, so they take turns.
+    pub fn shared() -> MutexGuard<'static, Self> {
+        static CLUSTER: OnceLock<Mutex<Cluster>> = OnceLock::new();
+        let cluster = CLUSTER.get_or_init(|| Mutex::new(Self::start()));
+        let mut cluster = cluster.lock().unwrap_or_else(PoisonError::into_inner);
+        // A test that failed may have left a broker down.
+        cluster.heal();
+        cluster
+    }
+
     /// Formats and starts three brokers and waits until each knows the others.
     ///
     /// # Panics
