@@ -14,27 +14,19 @@ fn run(config: &str) -> Finished {
     RadstreamCommand::new(&["run", "--until-end"]).config(config).run(PATIENCE)
 }
 
-/// The exit code, and words that the message must have: what is wrong, where, and the remedy.
-fn assert_told(ran: &Finished, code: i32, words: &[&str]) {
-    assert_eq!(ran.code, Some(code), "{}", ran.stderr);
-    for word in words {
-        assert!(ran.stderr.contains(word), "no {word:?} in:\n{}", ran.stderr);
-    }
-}
-
 #[test]
 fn a_wrong_configuration_is_told_whole_with_78() {
     let wrong = "[kafka]\nbootstrap_server = \"x:1\"\n[delivery]\nguarantee = \"maybe\"\n";
     let ran = run(wrong);
-    assert_told(&ran, 78, &["radstream.toml", "bootstrap_server", "bootstrap_servers"]);
-    assert_told(&ran, 78, &["delivery.guarantee", "exactly_once"]);
+    ran.assert_told(78, &["radstream.toml", "bootstrap_server", "bootstrap_servers"]);
+    ran.assert_told(78, &["delivery.guarantee", "exactly_once"]);
 }
 
 #[test]
 fn an_unreachable_broker_is_named_with_69() {
     // Port 9 (discard) of loopback: nothing listens there.
     let ran = run("[kafka]\nbootstrap_servers = \"127.0.0.1:9\"\n[http]\nlisten = \"\"\n");
-    assert_told(&ran, 69, &["127.0.0.1:9", "kafka.bootstrap_servers"]);
+    ran.assert_told(69, &["127.0.0.1:9", "kafka.bootstrap_servers"]);
 }
 
 #[test]
@@ -42,7 +34,7 @@ fn missing_topics_are_listed_with_78_and_how_to_create_them() {
     let broker = KafkaBroker::shared();
     let stage = Stage { broker, name: "never-created" };
     let ran = run(&stage.config("x", ""));
-    assert_told(&ran, 78, &["never-created.in", "never-created.findings", "topics create"]);
+    ran.assert_told(78, &["never-created.in", "never-created.findings", "topics create"]);
 }
 
 #[test]
@@ -50,9 +42,9 @@ fn a_missing_model_and_a_missing_provider_end_with_78() {
     let broker = KafkaBroker::shared();
     let stage = Stage::create(broker, "no-model");
     let ran = run(&stage.config("x", "[student]\nmodel = \"models/absent\"\n"));
-    assert_told(&ran, 78, &["models/absent"]);
+    ran.assert_told(78, &["models/absent"]);
     let ran = run(&stage.config("x", "[student]\ndevice = \"cuda\"\n"));
-    assert_told(&ran, 78, &["CUDA", "student.device"]);
+    ran.assert_told(78, &["CUDA", "student.device"]);
 }
 
 #[test]
@@ -77,7 +69,7 @@ fn an_unwritable_topic_is_named_with_77() {
         "[kafka.sasl]\nmechanism = \"PLAIN\"\nusername = \"feeder\"\npassword = \"open-sesame\"\n";
     let config = stage.config("x", sasl).replace(broker.bootstrap(), broker.bootstrap_of("SASL"));
     let ran = run(&config);
-    assert_told(&ran, 77, &["unwritable.findings", "Write"]);
+    ran.assert_told(77, &["unwritable.findings", "Write"]);
     assert!(!ran.stderr.contains("open-sesame"), "the password must not be printed");
     assert!(broker.read_committed_all("unwritable.findings").is_empty());
     assert!(broker.read_committed_all("unwritable.dead").is_empty(), "all or nothing");
@@ -88,11 +80,11 @@ fn a_full_disk_is_told_with_74() {
     let ran = RadstreamCommand::new(&["label", "--labeler", "rules", "--output", "/dev/full", "-"])
         .stdin("FINDINGS: No pleural effusion.")
         .run(PATIENCE);
-    assert_told(&ran, 74, &["/dev/full", "space"]);
+    ran.assert_told(74, &["/dev/full", "space"]);
 }
 
 #[test]
 fn a_wrong_argument_is_usage_with_64() {
     let ran = RadstreamCommand::new(&["run", "--stag", "label"]).run(PATIENCE);
-    assert_told(&ran, 64, &["--stage"]);
+    ran.assert_told(64, &["--stage"]);
 }

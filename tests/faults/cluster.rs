@@ -339,14 +339,6 @@ impl Cluster {
             .map(|line| line.matches(", ").count() + 1)
             .sum()
     }
-
-    /// A broker's process.
-    ///
-    /// # Panics
-    /// While it is down.
-    pub fn pid(&self, index: usize) -> u32 {
-        self.nodes[index].server.as_ref().expect("a running broker").pid()
-    }
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -143,8 +143,6 @@ listen = \"127.0.0.1:0\"
 /// The end of a run.
 pub struct Ended {
     pub verdict: Verdict,
-    /// What a person wants to know: counts of what happened.
-    pub summary: String,
     /// What the process in the first slot held, over time.
     pub samples: Vec<Sample>,
 }
@@ -250,9 +248,8 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
     evidence.unexpected_ends = died;
     evidence.unexpected_ends.extend(stuck);
     let verdict = check(&evidence, &plan.feed);
-    let summary = format!("{fired:?} in {:.0} s", started.elapsed().as_secs_f64());
-    println!("{}: {summary}\n{verdict}", plan.name);
-    Ended { verdict, summary, samples }
+    println!("{}: {fired:?} in {:.0} s\n{verdict}", plan.name, started.elapsed().as_secs_f64());
+    Ended { verdict, samples }
 }
 
 impl Run<'_> {

@@ -84,11 +84,3 @@ fn scram(user: &str, password: &str) -> String {
 fn run(config: &str) -> Finished {
     RadstreamCommand::new(&["run", "--until-end"]).config(config).run(PATIENCE)
 }
-
-/// The exit code, and words that the message must have: what is wrong, where, and the remedy.
-fn assert_told(ran: &Finished, code: i32, words: &[&str]) {
-    assert_eq!(ran.code, Some(code), "{}", ran.stderr);
-    for word in words {
-        assert!(ran.stderr.contains(word), "no {word:?} in:\n{}", ran.stderr);
-    }
-}

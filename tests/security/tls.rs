@@ -2,7 +2,7 @@
 
 use super::support::kafka::PLAINTEXT;
 use super::support::stage::Stage;
-use super::{PASSWORD, Secured, assert_told, run, scram};
+use super::{PASSWORD, Secured, run, scram};
 
 const REPORTS: u64 = 12;
 
@@ -32,12 +32,12 @@ fn a_broker_that_nobody_vouches_for_or_of_another_name_is_refused() {
     let stage = fed(kafka, "imposter");
     let stranger = format!("[kafka.tls]\nenabled = true\nca_file = {:?}\n", kafka.stranger);
     let ran = run(&kafka.config(&stage, "TLS", &stranger));
-    assert_told(&ran, 77, &["certificate verify failed", "kafka.tls"]);
+    ran.assert_told(77, &["certificate verify failed", "kafka.tls"]);
     // The certificate names 127.0.0.1.
     let renamed = kafka.config(&stage, "TLS", &kafka.tls()).replace("\"127.0.0.1:", "\"localhost:");
     let listen = "listen = \"localhost:0\"";
     let ran = run(&renamed.replace(listen, "listen = \"127.0.0.1:0\""));
-    assert_told(&ran, 77, &["certificate verify failed", "kafka.tls"]);
+    ran.assert_told(77, &["certificate verify failed", "kafka.tls"]);
     assert_eq!(findings(&stage), 0, "not a word in the clear");
 }
 
@@ -48,9 +48,9 @@ fn encryption_is_never_left_out_by_itself() {
     // A broker that does not speak TLS would get everything in the clear.
     let ran = run(&kafka.config(&stage, PLAINTEXT, &kafka.tls()));
     assert_ne!(ran.code, Some(0));
-    assert_told(&ran, ran.code.unwrap(), &["kafka.tls"]);
+    ran.assert_told(ran.code.unwrap(), &["kafka.tls"]);
     let ran = run(&kafka.config(&stage, "TLS", ""));
-    assert_told(&ran, 69, &["kafka.tls"]);
+    ran.assert_told(69, &["kafka.tls"]);
     assert_eq!(findings(&stage), 0);
 }
 
@@ -59,7 +59,7 @@ fn mutual_tls_wants_our_certificate() {
     let kafka = Secured::shared();
     let stage = fed(kafka, "mutual");
     let ran = run(&kafka.config(&stage, "MUTUAL", &kafka.tls()));
-    assert_told(&ran, 77, &["SSL alert", "kafka.tls"]);
+    ran.assert_told(77, &["SSL alert", "kafka.tls"]);
     assert_eq!(findings(&stage), 0);
     let (certificate, key) = &kafka.certificate;
     let ours = format!("{}certificate_file = {certificate:?}\nkey_file = {key:?}\n", kafka.tls());
@@ -75,7 +75,7 @@ fn a_wrong_password_ends_with_77_and_is_not_repeated() {
     for user in ["everything", "nobody"] {
         let sasl = scram(user, "PLANTED-wrong");
         let ran = run(&kafka.config(&stage, "SASL", &(kafka.tls() + &sasl)));
-        assert_told(&ran, 77, &["uthentication", "kafka.sasl"]);
+        ran.assert_told(77, &["uthentication", "kafka.sasl"]);
         assert!(!ran.stderr.contains("PLANTED"), "{}", ran.stderr);
     }
     let sasl = scram("everything", PASSWORD);

@@ -90,6 +90,20 @@ pub struct Finished {
     pub stderr: String,
 }
 
+impl Finished {
+    /// Checks the exit code, and words that the message must have: what is wrong, where, and the remedy.
+    ///
+    /// # Panics
+    /// When the code is another, or a word is missing; with the message.
+    #[track_caller]
+    pub fn assert_told(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
+        for word in words {
+            assert!(self.stderr.contains(word), "no {word:?} in:\n{}", self.stderr);
+        }
+    }
+}
+
 /// A running `radstream`. SIGKILL when dropped.
 pub struct Radstream {
     child: Child,
