@@ -16,6 +16,8 @@ mod checker;
 mod cluster;
 #[path = "../../tests/faults/feed.rs"]
 mod feed;
+#[path = "../../tests/faults/feeding.rs"]
+mod feeding;
 mod plot;
 #[path = "../../tests/faults/proxy/mod.rs"]
 mod proxy;

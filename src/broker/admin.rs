@@ -20,9 +20,9 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use self::asking::Asking;
 use super::TopicPartition;
+use super::assignment::Ends;
 use super::auth::Authenticator;
 use super::auth::request::on_own_runtime;
-use super::consumer::Ends;
 use crate::config::{Mechanism, Settings, kafka};
 
 /// How long one turn waits for the client's events.

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::producer::{Producer as _, PurgeConfig};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
@@ -20,7 +19,7 @@ use super::delivery::{Context, OutputRecord, Producer, Refused, cause, produce, 
 use super::heartbeat::Heartbeat;
 use super::ledger::PrefixEnd;
 use super::protocol::{End, Fault, Step, Verdict};
-use super::standing::Right;
+use super::standing::{Compared, Membership};
 use crate::planted::{self, Bug, is_planted};
 use crate::telemetry::names;
 
@@ -37,6 +36,18 @@ pub enum Attempt {
     /// Nothing of it holds; the same records may be tried again.
     Again,
     /// Nothing of it holds, and it is not ours to try again: the group gave the partitions away.
+    Lost,
+}
+
+/// Whether a batch may be committed by us.
+enum Right {
+    /// By this membership.
+    Holds(Membership),
+    /// At least once: at worst some records come twice.
+    NotNeeded,
+    /// Not to be known at present.
+    Open,
+    /// Another member has committed records that we still hold.
     Lost,
 }
 
@@ -62,8 +73,6 @@ pub struct CommitterOptions {
     pub transactional: bool,
     /// `transaction.timeout.ms`: bound of every attempt.
     pub timeout: Duration,
-    /// For so long after a commit the group is sure to know us: well below `session.timeout.ms`.
-    pub assurance: Duration,
 }
 
 /// Publishes and commits.
@@ -75,8 +84,7 @@ pub struct Committer {
     producer: Option<Producer>,
     retirements: VecDeque<Instant>,
     refused: Refused,
-    /// When the group was last known to count us among its members, and nothing failed since.
-    assured: Option<Instant>,
+    compared: Compared,
 }
 
 impl Committer {
@@ -99,7 +107,7 @@ impl Committer {
             producer: None,
             retirements: VecDeque::new(),
             refused: Refused::default(),
-            assured: None,
+            compared: Compared::default(),
         };
         committer.open().map_err(|fault| CommitError::of(fault, End::Fatal))?;
         Ok(committer)
@@ -121,34 +129,35 @@ impl Committer {
     ) -> Result<Attempt, CommitError> {
         let started = Instant::now();
         let heartbeat = Arc::clone(&self.heartbeat);
-        // Taken before the question whether the partitions are ours: if they go to others after that,
-        // the brokers refuse what carries it.
-        let Some(membership) = self.consumer.group_metadata() else { return Ok(Attempt::Again) };
-        let (outcome, attempt) = match heartbeat.busy(|| self.right(ends)) {
-            Right::Holds => match heartbeat.busy(|| self.attempt(records, ends, &membership)) {
-                Ok(()) => ("committed", Ok(Attempt::Committed)),
-                Err(fault) => heartbeat.busy(|| self.resolve(fault, started, ends)),
-            },
-            Right::Open => ("unsettled", Ok(Attempt::Again)),
-            Right::Lost => ("lost", Ok(Attempt::Lost)),
+        let right = heartbeat.busy(|| self.right(ends));
+        let membership = match &right {
+            Right::Holds(membership) => Some(membership),
+            Right::NotNeeded => None,
+            Right::Open => return Ok(noted("unsettled", started, Attempt::Again)),
+            Right::Lost => return Ok(noted("lost", started, Attempt::Lost)),
         };
-        self.assured = (outcome == "committed").then_some(started);
-        metrics::counter!(names::TRANSACTIONS_TOTAL, "outcome" => outcome).increment(1);
-        metrics::histogram!(names::TRANSACTION_DURATION_SECONDS)
-            .record(started.elapsed().as_secs_f64());
-        attempt
+        let (outcome, attempt) = match heartbeat.busy(|| self.attempt(records, ends, membership)) {
+            Ok(()) => ("committed", Ok(Attempt::Committed)),
+            Err(fault) => heartbeat.busy(|| self.resolve(fault, started, ends)),
+        };
+        noted(outcome, started, attempt)
     }
 
-    /// Whether the partitions are still ours. Without a doubt nobody is asked.
-    fn right(&self, ends: &[PrefixEnd]) -> Right {
-        let sure = self.assured.is_some_and(|at| at.elapsed() < self.options.assurance);
-        if sure || !self.options.transactional || planted::makes_blind() {
-            return Right::Holds;
+    /// Whether the partitions are still ours.
+    fn right(&mut self, ends: &[PrefixEnd]) -> Right {
+        if !self.options.transactional {
+            return Right::NotNeeded;
         }
-        match self.consumer.standing(ends, self.options.timeout) {
-            Ok(standing) => standing.right(ends),
+        let Some(membership) = self.consumer.membership() else { return Right::Open };
+        let doubtful = self.compared.doubtful(membership.assignment, ends);
+        if doubtful.is_empty() || planted::makes_blind() {
+            return Right::Holds(membership);
+        }
+        match self.consumer.committed(&doubtful, self.options.timeout) {
+            Ok(committed) if self.compared.holds(&doubtful, &committed) => Right::Holds(membership),
+            Ok(_) => Right::Lost,
             Err(error) => {
-                tracing::warn!(target: "kafka", %error, "the group's coordinator did not say what is ours");
+                tracing::warn!(target: "kafka", %error, "the group's coordinator did not say what is committed");
                 Right::Open
             }
         }
@@ -158,17 +167,16 @@ impl Committer {
         &mut self,
         records: &[OutputRecord<'_>],
         ends: &[PrefixEnd],
-        membership: &ConsumerGroupMetadata,
+        membership: Option<&Membership>,
     ) -> Result<(), Fault> {
         if self.producer.is_none() {
             self.open()?;
         }
         // Short of the coordinator's own limit, so that an abort still falls within it.
         let deadline = Instant::now() + self.options.timeout.mul_f64(0.7);
-        if self.options.transactional {
-            self.in_transaction(records, ends, membership, deadline)
-        } else {
-            self.at_least_once(records, ends, deadline)
+        match membership {
+            Some(membership) => self.in_transaction(records, ends, membership, deadline),
+            None => self.at_least_once(records, ends, deadline),
         }
     }
 
@@ -176,7 +184,7 @@ impl Committer {
         &self,
         records: &[OutputRecord<'_>],
         ends: &[PrefixEnd],
-        membership: &ConsumerGroupMetadata,
+        membership: &Membership,
         deadline: Instant,
     ) -> Result<(), Fault> {
         let producer = self.opened()?;
@@ -384,16 +392,24 @@ impl CommitError {
     }
 }
 
+/// Counts an attempt.
+fn noted<T>(outcome: &'static str, started: Instant, attempt: T) -> T {
+    metrics::counter!(names::TRANSACTIONS_TOTAL, "outcome" => outcome).increment(1);
+    metrics::histogram!(names::TRANSACTION_DURATION_SECONDS)
+        .record(started.elapsed().as_secs_f64());
+    attempt
+}
+
 /// Adds the input offsets to the open transaction and commits it.
 fn commit_offsets(
     producer: &Producer,
     ends: &[PrefixEnd],
-    membership: &ConsumerGroupMetadata,
+    membership: &Membership,
     deadline: Instant,
 ) -> Result<(), Fault> {
     let offsets = offset_list(ends).map_err(|error| Fault::new(Step::SendOffsets, &error))?;
     until(Step::SendOffsets, deadline, || {
-        producer.send_offsets_to_transaction(&offsets, membership, remaining(deadline))
+        producer.send_offsets_to_transaction(&offsets, &membership.metadata, remaining(deadline))
     })?;
     until(Step::Commit, deadline, || producer.commit_transaction(remaining(deadline)))
 }

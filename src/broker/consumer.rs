@@ -1,156 +1,65 @@
-//! The poll thread's side of Kafka: subscription, assignment, tickets, pausing.
+//! The poll thread's side of Kafka: subscription, rebalances, pausing, and a new client when one gave up.
 //!
 //! One thread polls; rebalance callbacks run inside that poll, on the same thread. A revocation
-//! waits, through [`AssignmentListener`], until the transaction thread has committed what was
-//! finished and forgotten the rest: a revocation and a commit never overlap.
+//! waits, through [`AssignmentListener`], until the transaction thread has forgotten what it holds of these
+//! partitions: a revocation and a commit never overlap.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rdkafka::client::OAuthToken;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{
-    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, ConsumerGroupMetadata,
-    RebalanceProtocol,
+    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol,
 };
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message;
 use rdkafka::statistics::Statistics;
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
+use super::assignment::{Assignment, AssignmentListener, Backwards, Ends};
+use super::auth::Authenticator;
 use super::client::Callbacks;
 use super::ledger::PrefixEnd;
-use super::standing::{self, Owned, Standing, is_member_of};
+use super::standing::Membership;
 use super::{Record, Ticket, TopicPartition};
 use crate::planted::{Bug, is_planted};
 use crate::telemetry::names;
 
-/// Told of changes of the assignment, on the poll thread, before they take effect.
-pub trait AssignmentListener: Send + Sync {
-    /// Partitions are ours from now on.
-    fn assigned(&self, partitions: &[TopicPartition]);
-
-    /// Partitions (with their epochs) are about to go. Returns when no commit for them is under way
-    /// and none will follow. `lost`: they belong to someone else already; nothing may be committed.
-    fn revoked(&self, partitions: &[(TopicPartition, u64)], lost: bool);
-}
-
-/// In the group, or on the way into it.
-const MEMBER: u8 = 0;
-/// What the client holds is not ours any more: it must leave and join anew.
-const ASTRAY: u8 = 1;
-/// Left; joins again when nothing is held any more.
-const LEAVING: u8 = 2;
-
-/// Where we stand in one assigned partition.
-#[derive(Clone, Copy, Debug)]
-struct Position {
-    epoch: u64,
-    next_sequence: u64,
-    /// Offset of the record handed out last.
-    last_offset: Option<i64>,
-    /// The partition's end was reached after that record.
-    at_end: bool,
-    /// The end that librdkafka last reported with nothing left in its queue.
-    eof_offset: i64,
-    /// What we committed last, in this assignment.
-    committed: Option<i64>,
-    /// Statistics seen in this assignment.
-    statistics: u32,
-}
-
-/// Ends of partitions beyond which nothing is read.
-pub type Ends = BTreeMap<TopicPartition, i64>;
+/// A client whose name the group gave to another is replaced so often in [`FENCED_WINDOW`]; then the other
+/// is taken for a process that lives.
+const MAX_FENCED: usize = 5;
+/// See [`MAX_FENCED`].
+const FENCED_WINDOW: Duration = Duration::from_secs(600);
 
 /// librdkafka's callbacks for our consumer.
 struct Context {
     callbacks: Callbacks,
-    listener: Arc<dyn AssignmentListener>,
-    positions: Mutex<BTreeMap<TopicPartition, Position>>,
-    topics: Mutex<HashMap<String, Arc<str>>>,
-    epochs: AtomicU64,
-    paused: AtomicBool,
-    /// [`MEMBER`], [`ASTRAY`] or [`LEAVING`].
-    membership: AtomicU8,
+    assignment: Arc<Assignment>,
+    /// Replaced by another client: what it still says concerns nobody.
+    retired: AtomicBool,
 }
 
 impl Context {
-    fn intern(&self, topic: &str) -> Arc<str> {
-        let mut topics = self.topics.lock();
-        if let Some(known) = topics.get(topic) {
-            return Arc::clone(known);
-        }
-        let name: Arc<str> = Arc::from(topic);
-        topics.insert(topic.to_owned(), Arc::clone(&name));
-        name
-    }
-
-    fn partitions(&self, list: &TopicPartitionList) -> Vec<TopicPartition> {
-        list.elements()
-            .iter()
-            .map(|e| TopicPartition { topic: self.intern(e.topic()), partition: e.partition() })
-            .collect()
-    }
-
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
-        let partitions = self.partitions(list);
-        {
-            let mut positions = self.positions.lock();
-            for partition in &partitions {
-                let epoch = self.epochs.fetch_add(1, Ordering::Relaxed) + 1;
-                positions.insert(
-                    partition.clone(),
-                    Position {
-                        epoch,
-                        next_sequence: 0,
-                        last_offset: None,
-                        at_end: false,
-                        eof_offset: -1,
-                        committed: None,
-                        statistics: 0,
-                    },
-                );
-            }
-        }
-        self.listener.assigned(&partitions);
+        self.assignment.add(list, consumer.group_metadata());
         match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(list)?,
             _ => consumer.assign(list)?,
         }
-        if partitions.is_empty() {
+        if list.count() == 0 {
             return Ok(());
         }
         // A pause outlives a revocation inside librdkafka: say which of the two holds now.
-        if self.paused.load(Ordering::Relaxed) {
-            consumer.pause(list)
-        } else {
-            consumer.resume(list)
-        }
+        if self.assignment.is_paused() { consumer.pause(list) } else { consumer.resume(list) }
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
-        let lost = consumer.assignment_lost();
-        let going: Vec<(TopicPartition, u64)> = {
-            let positions = self.positions.lock();
-            self.partitions(list)
-                .into_iter()
-                .filter_map(|p| positions.get(&p).map(|position| (p, position.epoch)))
-                .collect()
-        };
-        self.listener.revoked(&going, lost);
-        {
-            let mut positions = self.positions.lock();
-            for (partition, _) in &going {
-                positions.remove(partition);
-                // Its lag is the next owner's to tell; a stale figure would raise an alarm, and the
-                // exporter cannot drop the series.
-                set_lag(partition, 0);
-            }
-        }
+        self.assignment.remove(list, consumer.assignment_lost());
         match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
             _ => consumer.unassign(),
@@ -170,27 +79,8 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        for (partition, position) in self.positions.lock().iter_mut() {
-            let seen = statistics
-                .topics
-                .get(partition.topic.as_ref())
-                .and_then(|topic| topic.partitions.get(&partition.partition));
-            let Some(seen) = seen else { continue };
-            // Between assignment and first fetch the figure may be one of an earlier assignment.
-            position.statistics += 1;
-            if seen.fetchq_cnt == 0 && position.last_offset.is_some() {
-                position.eof_offset = seen.eof_offset;
-            } else if seen.fetchq_cnt == 0
-                && position.statistics > 1
-                && seen.fetch_state == "active"
-            {
-                // Nothing to hand out since the assignment: where the client fetches is where it ends.
-                position.eof_offset = seen.next_offset;
-            }
-            // librdkafka's own lag rests on the consumer's commits; ours go with the transactions.
-            let fetched = (seen.committed_offset >= 0).then_some(seen.committed_offset);
-            let done = position.committed.or(fetched).unwrap_or(seen.lo_offset);
-            set_lag(partition, seen.ls_offset.saturating_sub(done).max(0));
+        if !self.retired.load(Ordering::Relaxed) {
+            self.assignment.note_statistics(&statistics);
         }
     }
 
@@ -211,6 +101,7 @@ impl ConsumerContext for Context {
         list: &mut TopicPartitionList,
     ) {
         let done = match event {
+            _ if self.retired.load(Ordering::Relaxed) => consumer.unassign(),
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => self.revoke(consumer, list),
             _ => consumer.unassign(),
@@ -232,28 +123,22 @@ pub enum Polled {
     EndOfPartition(i32),
     /// The client reports an error.
     Failed(KafkaError),
+    /// The client has given up for good, and works no more.
+    Dead(KafkaError),
     /// A partition went backwards within one assignment.
     Backwards(Backwards),
 }
 
-/// A record that comes again, or from before: its partition was truncated or reset.
-#[derive(Debug, thiserror::Error)]
-#[error("{partition:?} went backwards to offset {offset}: the topic was truncated or recreated")]
-pub struct Backwards {
-    /// Which partition.
-    pub partition: TopicPartition,
-    /// The offset that came.
-    pub offset: i64,
-}
-
 /// A consumer in our group.
 pub struct Consumer {
-    client: BaseConsumer<Context>,
+    client: RwLock<Arc<BaseConsumer<Context>>>,
+    config: ClientConfig,
+    auth: Arc<Authenticator>,
     topics: Vec<String>,
-    stop_at: Option<Ends>,
-    group: String,
-    /// Our name among the static members, if we are one.
-    instance: Option<String>,
+    assignment: Arc<Assignment>,
+    /// What the client holds is not ours any more: it must be replaced.
+    astray: AtomicBool,
+    fenced: Mutex<VecDeque<Instant>>,
 }
 
 impl Consumer {
@@ -263,80 +148,55 @@ impl Consumer {
     /// The client cannot be made with this configuration.
     pub fn subscribe(
         config: &ClientConfig,
-        callbacks: Callbacks,
+        auth: Arc<Authenticator>,
         listener: Arc<dyn AssignmentListener>,
         topics: &[String],
         stop_at: Option<Ends>,
     ) -> KafkaResult<Self> {
-        let context = Context {
-            callbacks,
-            listener,
-            positions: Mutex::new(BTreeMap::new()),
-            topics: Mutex::new(HashMap::new()),
-            epochs: AtomicU64::new(0),
-            paused: AtomicBool::new(false),
-            membership: AtomicU8::new(MEMBER),
-        };
-        let client = BaseConsumer::from_config_and_context(config, context)?;
-        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        client.subscribe(&names)?;
-        let group = config.get("group.id").unwrap_or_default().to_owned();
-        let instance = config.get("group.instance.id").map(str::to_owned);
-        Ok(Self { client, topics: topics.to_vec(), stop_at, group, instance })
+        let assignment = Arc::new(Assignment::new(listener, stop_at));
+        let client = join(config, &auth, topics, &assignment)?;
+        Ok(Self {
+            client: RwLock::new(Arc::new(client)),
+            config: config.clone(),
+            auth,
+            topics: topics.to_vec(),
+            assignment,
+            astray: AtomicBool::new(false),
+            fenced: Mutex::default(),
+        })
+    }
+
+    fn client(&self) -> Arc<BaseConsumer<Context>> {
+        Arc::clone(&self.client.read())
     }
 
     /// Polls once. Must be called at least every `max.poll.interval.ms`, paused or not.
     pub fn poll(&self, timeout: Duration) -> Polled {
-        match self.client.poll(timeout) {
-            None => Polled::Nothing,
+        let client = self.client();
+        match client.poll(timeout) {
+            // The client says that it gave up to its error callback only; from then on polls give nothing.
+            None => client
+                .client()
+                .fatal_error()
+                .map_or(Polled::Nothing, |(code, _)| Polled::Dead(KafkaError::Global(code))),
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                self.note_end(partition);
+                // The event carries no topic. With one input topic that is no matter; with several,
+                // positions decide.
+                if self.topics.len() == 1 {
+                    self.assignment.note_end(partition);
+                }
                 Polled::EndOfPartition(partition)
             }
             Some(Err(error)) => Polled::Failed(error),
             Some(Ok(message)) => {
                 let partition = TopicPartition {
-                    topic: self.client.context().intern(message.topic()),
+                    topic: self.assignment.intern(message.topic()),
                     partition: message.partition(),
                 };
-                let offset = message.offset();
-                match self.issue(partition, offset) {
+                match self.assignment.issue(partition, message.offset()) {
                     Ok(Some(ticket)) => Polled::Record(Record::from_message(&message, ticket)),
                     Ok(None) => Polled::Nothing,
                     Err(backwards) => Polled::Backwards(backwards),
-                }
-            }
-        }
-    }
-
-    /// A ticket for a record. `None` when its partition is not ours (any more).
-    fn issue(&self, partition: TopicPartition, offset: i64) -> Result<Option<Ticket>, Backwards> {
-        let mut positions = self.client.context().positions.lock();
-        let Some(position) = positions.get_mut(&partition) else { return Ok(None) };
-        if let Some(ends) = &self.stop_at
-            && ends.get(&partition).is_none_or(|end| offset >= *end)
-        {
-            position.at_end = true;
-            return Ok(None);
-        }
-        if position.last_offset.is_some_and(|last| offset <= last) {
-            // The log was truncated, or the position was reset: reading on would repeat records.
-            return Err(Backwards { partition, offset });
-        }
-        let sequence = position.next_sequence;
-        position.next_sequence += 1;
-        position.last_offset = Some(offset);
-        position.at_end = false;
-        Ok(Some(Ticket { epoch: position.epoch, partition, offset, sequence }))
-    }
-
-    fn note_end(&self, number: i32) {
-        // librdkafka's event carries no topic. With one input topic that is no matter; with several,
-        // positions decide.
-        if self.topics.len() == 1 {
-            for (partition, position) in self.client.context().positions.lock().iter_mut() {
-                if partition.partition == number {
-                    position.at_end = true;
                 }
             }
         }
@@ -347,117 +207,97 @@ impl Consumer {
     /// # Errors
     /// The client refuses.
     pub fn set_paused(&self, paused: bool) -> KafkaResult<()> {
-        self.client.context().paused.store(paused, Ordering::Relaxed);
-        let assignment = self.client.assignment()?;
-        if assignment.count() == 0 {
+        self.assignment.set_paused(paused);
+        let client = self.client();
+        let assigned = client.assignment()?;
+        if assigned.count() == 0 {
             return Ok(());
         }
-        if paused { self.client.pause(&assignment) } else { self.client.resume(&assignment) }
+        if paused { client.pause(&assigned) } else { client.resume(&assigned) }
     }
 
     /// Every assigned partition has been read up to its end in `stop_at`. False while nothing is
     /// assigned, and without `stop_at`.
     pub fn reached_ends(&self) -> bool {
-        let Some(ends) = &self.stop_at else { return false };
-        let positions = self.client.context().positions.lock();
-        !positions.is_empty()
-            && positions.iter().all(|(partition, position)| {
-                let end = ends.get(partition).copied().unwrap_or(0);
-                end == 0
-                    || position.at_end
-                    || position.eof_offset >= end
-                    || position.last_offset.is_some_and(|last| last + 1 >= end)
-            })
+        self.assignment.reached_ends()
     }
 
     /// The record's assignment still holds. After a revocation what was fetched before is another
     /// member's to do.
     pub fn is_current(&self, ticket: &Ticket) -> bool {
-        let positions = self.client.context().positions.lock();
-        positions.get(&ticket.partition).is_some_and(|position| {
-            position.epoch == ticket.epoch || is_planted(Bug::SkipEpochCheck)
-        })
+        self.assignment.is_current(ticket)
     }
 
     /// What was committed, for the lag.
     pub fn note_committed(&self, ends: &[PrefixEnd]) {
-        let mut positions = self.client.context().positions.lock();
-        for end in ends {
-            if let Some(position) = positions.get_mut(&end.partition)
-                && position.epoch == end.epoch
-            {
-                position.committed = Some(end.next_offset);
-            }
-        }
+        self.assignment.note_committed(ends);
     }
 
-    /// What the coordinator knows of the partitions of a batch.
-    ///
-    /// # Errors
-    /// It did not answer in time.
-    pub fn standing(&self, ends: &[PrefixEnd], timeout: Duration) -> KafkaResult<Standing> {
-        Ok(Standing { owned: self.owned(timeout)?, committed: self.committed(ends, timeout)? })
+    /// What we are in the group by our last assignment. `None` before the first, and between a revocation
+    /// and the assignment that follows it: nothing can be committed then.
+    pub fn membership(&self) -> Option<Membership> {
+        self.assignment.membership()
     }
 
-    /// The partitions that the group has given us, as its coordinator has it.
-    fn owned(&self, timeout: Duration) -> KafkaResult<Owned> {
-        // Only static members can be told apart: their member id begins with their instance id.
-        let Some(instance) = &self.instance else { return Ok(Owned::Unknown) };
-        let groups = self.client.fetch_group_list(Some(&self.group), timeout)?;
-        let Some(group) = groups.groups().iter().find(|group| group.name() == self.group) else {
-            return Ok(Owned::Unknown);
-        };
-        match group.state() {
-            "Stable" => {}
-            // No classic group: the new protocol of KIP-848 is not described by this request.
-            "" | "Dead" => return Ok(Owned::Unknown),
-            _ => return Ok(Owned::Unsettled),
-        }
-        let ours = group.members().iter().find(|member| is_member_of(member.id(), instance));
-        let assignment = ours.and_then(|member| member.assignment()).unwrap_or_default();
-        let Some(assigned) = standing::read_assignment(assignment) else {
-            return Ok(Owned::Unknown);
-        };
-        let known = assigned.into_iter().map(|(topic, partition)| TopicPartition {
-            topic: self.client.context().intern(&topic),
-            partition,
-        });
-        Ok(Owned::These(known.collect()))
-    }
-
-    /// Has the poll thread leave the group and join it anew: the group gave our partitions away, and the
-    /// client does not know.
+    /// Has the poll thread join the group anew: others have our partitions, and the client does not know.
     pub fn go_astray(&self) {
-        self.client.context().membership.store(ASTRAY, Ordering::Relaxed);
+        self.astray.store(true, Ordering::Relaxed);
     }
 
-    /// One step of leaving the group and joining it anew, if [`go_astray`](Self::go_astray) asked for it.
-    /// On the poll thread, between polls: these serve the rebalance.
+    /// Joins the group anew if [`go_astray`](Self::go_astray) asked for it. On the poll thread.
     ///
     /// # Errors
-    /// The client refuses.
+    /// No new client can be made.
     pub fn rejoin_if_astray(&self) -> KafkaResult<()> {
-        let membership = &self.client.context().membership;
-        match membership.load(Ordering::Relaxed) {
-            ASTRAY => {
-                tracing::warn!(target: "kafka", "the group gave our partitions away: joining it anew");
-                self.client.unsubscribe();
-                membership.store(LEAVING, Ordering::Relaxed);
-            }
-            LEAVING if self.client.assignment()?.count() == 0 => {
-                let names: Vec<&str> = self.topics.iter().map(String::as_str).collect();
-                self.client.subscribe(&names)?;
-                membership.store(MEMBER, Ordering::Relaxed);
-            }
-            _ => {}
+        if self.astray.swap(false, Ordering::Relaxed) {
+            tracing::warn!(target: "kafka", "others have our partitions: joining the group anew");
+            self.replace_client("astray")?;
         }
         Ok(())
     }
 
-    /// The group metadata that a transaction must carry (KIP-447). Always asked anew: the
-    /// generation changes with every rebalance.
-    pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
-        self.client.group_metadata()
+    /// Joins the group anew with another client, after [`Polled::Dead`]. On the poll thread.
+    ///
+    /// A static member whose session timed out joins again without its member id; the group takes that for
+    /// another of the same name, and the client's own late heartbeat is refused as fenced (librdkafka 3437).
+    /// So that we are fenced does not say that there is another. If there is one, it has fenced our
+    /// transactions too, and the next of them ends us; and after a few times it is believed.
+    ///
+    /// # Errors
+    /// `fatal` itself, when nothing is to be hoped for; or no new client can be made.
+    pub fn revive(&self, fatal: KafkaError) -> KafkaResult<()> {
+        if fatal.rdkafka_error_code() != Some(Code::FencedInstanceId) {
+            return Err(fatal);
+        }
+        {
+            let now = Instant::now();
+            let mut fenced = self.fenced.lock();
+            fenced.push_back(now);
+            fenced.retain(|at| now.duration_since(*at) < FENCED_WINDOW);
+            if fenced.len() > MAX_FENCED {
+                return Err(fatal);
+            }
+        }
+        tracing::warn!(target: "kafka", "the group gave our name to another: joining it anew");
+        self.replace_client("fenced")
+    }
+
+    /// Forgets all that is ours, and joins with a new client.
+    fn replace_client(&self, reason: &'static str) -> KafkaResult<()> {
+        metrics::counter!(names::CONSUMER_RESTARTS_TOTAL, "reason" => reason).increment(1);
+        let old = self.client();
+        old.context().retired.store(true, Ordering::Relaxed);
+        self.assignment.remove_all();
+        let new = join(&self.config, &self.auth, &self.topics, &self.assignment)?;
+        *self.client.write() = Arc::new(new);
+        // Dropping closes, which waits for the coordinator and may block.
+        let dropped = std::thread::Builder::new()
+            .name(String::from("consumer-retire"))
+            .spawn(move || drop(old));
+        if let Err(error) = dropped {
+            tracing::warn!(%error, "no thread to retire the consumer on");
+        }
+        Ok(())
     }
 
     /// Offsets that the group has committed for these partitions.
@@ -473,12 +313,12 @@ impl Consumer {
         for end in ends {
             list.add_partition(&end.partition.topic, end.partition.partition);
         }
-        let committed = self.client.committed_offsets(list, timeout)?;
+        let committed = self.client().committed_offsets(list, timeout)?;
         let mut offsets = BTreeMap::new();
         for element in committed.elements() {
             element.error()?;
             if let Offset::Offset(offset) = element.offset() {
-                let topic = self.client.context().intern(element.topic());
+                let topic = self.assignment.intern(element.topic());
                 offsets.insert(TopicPartition { topic, partition: element.partition() }, offset);
             }
         }
@@ -490,18 +330,26 @@ impl Consumer {
     /// # Errors
     /// The coordinator refused or did not answer.
     pub fn commit(&self, ends: &[PrefixEnd]) -> KafkaResult<()> {
-        self.client.commit(&offset_list(ends)?, CommitMode::Sync)
+        self.client().commit(&offset_list(ends)?, CommitMode::Sync)
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a lag beyond 2^52 is not told apart")]
-fn set_lag(partition: &TopicPartition, records: i64) {
-    metrics::gauge!(
-        names::CONSUMER_LAG_RECORDS,
-        "topic" => partition.topic.to_string(),
-        "partition" => partition.partition.to_string()
-    )
-    .set(records as f64);
+/// A client that has subscribed.
+fn join(
+    config: &ClientConfig,
+    auth: &Arc<Authenticator>,
+    topics: &[String],
+    assignment: &Arc<Assignment>,
+) -> KafkaResult<BaseConsumer<Context>> {
+    let context = Context {
+        callbacks: Callbacks::new(Arc::clone(auth)),
+        assignment: Arc::clone(assignment),
+        retired: AtomicBool::new(false),
+    };
+    let client = BaseConsumer::from_config_and_context(config, context)?;
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    client.subscribe(&names)?;
+    Ok(client)
 }
 
 /// Offsets to commit as librdkafka wants them.

@@ -180,7 +180,15 @@ pub(super) fn produce(
 /// A failed transaction purges its messages, and their delivery reports say no more than that. The
 /// reason is what any call answers that the state does not allow: beginning another.
 pub(super) fn cause(producer: &Producer, refused: &Refused, fault: Fault) -> Fault {
-    if fault.step != Step::Deliver || fault.verdict != Verdict::Abort {
+    if fault.step != Step::Deliver {
+        return fault;
+    }
+    // The delivery report has the broker's word, an old epoch. That a newer instance is the reason is known
+    // to the client alone, and who made a new producer now would fence that one in its turn.
+    if let Some((Code::Fenced, problem)) = producer.client().fatal_error() {
+        return Fault { verdict: Verdict::End(End::Fenced), code: Code::Fenced, problem, ..fault };
+    }
+    if fault.verdict != Verdict::Abort {
         return fault;
     }
     let Err(reason) = producer.begin_transaction() else { return fault };

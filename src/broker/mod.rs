@@ -1,6 +1,7 @@
 //! The outside world's queue: bytes, topics, offsets, transactions. Knows no medicine.
 //!
-//! * [`consumer`] — the poll thread's side: assignment, tickets, pausing.
+//! * [`consumer`] — the poll thread's side: subscription, rebalances, pausing, a new client for one that gave up.
+//! * [`assignment`] — what the group has given us, and where we stand in it: epochs, tickets, ends.
 //! * [`ledger`] — what may be committed: per partition, the contiguous finished prefix. Pure.
 //! * [`protocol`] — what an error of the transaction protocol means. Pure.
 //! * [`standing`] — are the partitions that we hold still ours? Pure.
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use rdkafka::message::{Headers, Message};
 
 pub mod admin;
+pub mod assignment;
 pub mod auth;
 pub mod client;
 pub mod committer;

@@ -1,111 +1,81 @@
-//! Are the partitions that we are about to commit for still ours? Pure.
+//! Are the partitions that we are about to commit for still ours? Pure, but for the metadata it carries.
 //!
-//! The brokers refuse a commit of a member that the group has given up, but they look at the membership
-//! only, not at who owns a partition. A process that stood still for longer than its session, in the middle
-//! of a rebalance, can come back, join again with a new member id, and go on holding partitions that
-//! others have worked on meanwhile, without the client ever saying that they were lost (librdkafka 2.12;
-//! found by `tests/faults`, `processes_frozen_until_others_have_their_work`). Its commits are then accepted.
+//! The brokers refuse a commit whose member and generation are not those of the group (KIP-447), but they do
+//! not look at who owns a partition. A process that stood still for longer than its session, in the middle of
+//! a rebalance, comes back, is let in anew, and goes on holding partitions that others have worked on
+//! meanwhile, without the client ever saying that they were lost (librdkafka 2.12; found by `tests/faults`,
+//! `processes_frozen_until_others_have_their_work`). Two rules keep its work out:
 //!
-//! So who has not committed for a while, or was refused, asks the coordinator first: what does the group say
-//! that we own, and where do its committed offsets stand? The metadata that the commit will carry are
-//! taken *before* the question: whoever takes a partition over later makes them stale, and the brokers refuse.
+//! * A commit carries the member and generation of the *assignment* by which the records were fetched, not
+//!   those of the moment: between joining anew and the new assignment the brokers refuse it.
+//! * An assignment that keeps a partition says nothing about who had it in between. So before the first
+//!   commit for a partition in each assignment its committed offset is looked up: nobody may have passed us.
+//!   After that the generation vouches for it.
+//!
+//! For the same reason nothing is committed when partitions are revoked: by then the generation is a new one,
+//! and whether the one before it was ours, the client does not say. Their next owner does it again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use rdkafka::consumer::ConsumerGroupMetadata;
 
 use super::TopicPartition;
 use super::ledger::PrefixEnd;
 
-/// What the coordinator said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// The partitions that are ours.
-    pub owned: Owned,
-    /// Committed offsets; a partition without one is missing.
-    pub committed: BTreeMap<TopicPartition, i64>,
+/// What we are in the group, by one assignment.
+#[derive(Clone)]
+pub struct Membership {
+    /// Number of the assignment, counted in this process.
+    pub assignment: u64,
+    /// The group metadata that a transaction must carry.
+    pub metadata: Arc<ConsumerGroupMetadata>,
 }
 
-/// The partitions that are ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Owned {
-    /// These, and no others.
-    These(BTreeSet<TopicPartition>),
-    /// A rebalance is under way: ask again.
-    Unsettled,
-    /// The coordinator cannot tell; the committed offsets must do.
-    Unknown,
+impl fmt::Debug for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Membership").field("assignment", &self.assignment).finish_non_exhaustive()
+    }
 }
 
-/// What follows from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Right {
-    /// All partitions are ours, and nobody has committed in our place.
-    Holds,
-    /// Not to be known at present.
-    Open,
-    /// A partition went to another member, or another has committed records that we still hold.
-    Lost,
+/// The partitions that were compared with the committed offsets since an assignment.
+#[derive(Debug, Default)]
+pub struct Compared {
+    assignment: u64,
+    partitions: BTreeSet<TopicPartition>,
 }
 
-impl Standing {
-    /// Whether a batch that ends there may be committed.
-    pub fn right(&self, ends: &[PrefixEnd]) -> Right {
-        let overtaken = |end: &PrefixEnd| {
-            self.committed.get(&end.partition).is_some_and(|at| *at > end.first_offset)
+impl Compared {
+    /// The ends whose partitions have not been compared in this assignment.
+    pub fn doubtful(&mut self, assignment: u64, ends: &[PrefixEnd]) -> Vec<PrefixEnd> {
+        if self.assignment != assignment {
+            self.assignment = assignment;
+            self.partitions.clear();
+        }
+        ends.iter().filter(|end| !self.partitions.contains(&end.partition)).cloned().collect()
+    }
+
+    /// Whether nobody has committed what we still hold; if so, it is not asked again in this assignment.
+    /// `committed`: a partition without a committed offset is missing.
+    pub fn holds(
+        &mut self,
+        doubtful: &[PrefixEnd],
+        committed: &BTreeMap<TopicPartition, i64>,
+    ) -> bool {
+        let passed = |end: &PrefixEnd| {
+            committed.get(&end.partition).is_some_and(|at| *at > end.first_offset)
         };
-        if ends.iter().any(overtaken) {
-            return Right::Lost;
+        if doubtful.iter().any(passed) {
+            return false;
         }
-        match &self.owned {
-            Owned::Unsettled => Right::Open,
-            Owned::These(owned) if ends.iter().any(|end| !owned.contains(&end.partition)) => {
-                Right::Lost
-            }
-            Owned::These(_) | Owned::Unknown => Right::Holds,
-        }
+        self.partitions.extend(doubtful.iter().map(|end| end.partition.clone()));
+        true
     }
-}
-
-/// Whether a member id is that of a static member: the coordinator makes it of the instance id, a hyphen
-/// and a UUID (`GroupMetadata.generateMemberId` in Apache Kafka).
-pub fn is_member_of(member_id: &str, instance: &str) -> bool {
-    const UUID: usize = 36;
-    member_id
-        .strip_prefix(instance)
-        .and_then(|rest| rest.strip_prefix('-'))
-        .is_some_and(|uuid| uuid.len() == UUID)
-}
-
-/// Reads a member's assignment: Kafka's `ConsumerProtocolAssignment`, whose partitions stand in the same
-/// place in all its versions. `None` when it is cut short. No bytes are no partitions.
-pub fn read_assignment(bytes: &[u8]) -> Option<Vec<(String, i32)>> {
-    if bytes.is_empty() {
-        return Some(Vec::new());
-    }
-    let mut rest = bytes;
-    take::<2>(&mut rest)?;
-    let mut partitions = Vec::new();
-    for _ in 0..i32::from_be_bytes(take(&mut rest)?) {
-        let length = usize::try_from(i16::from_be_bytes(take(&mut rest)?)).ok()?;
-        let (name, after) = rest.split_at_checked(length)?;
-        rest = after;
-        let topic = std::str::from_utf8(name).ok()?;
-        for _ in 0..i32::from_be_bytes(take(&mut rest)?) {
-            partitions.push((topic.to_owned(), i32::from_be_bytes(take(&mut rest)?)));
-        }
-    }
-    Some(partitions)
-}
-
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (head, rest) = bytes.split_first_chunk::<N>()?;
-    *bytes = rest;
-    Some(*head)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn partition(number: i32) -> TopicPartition {
@@ -122,45 +92,31 @@ mod tests {
         }
     }
 
-    fn standing(owned: Owned, committed: &[(i32, i64)]) -> Standing {
+    fn holds(committed: &[(i32, i64)], ends: &[PrefixEnd]) -> bool {
         let committed = committed.iter().map(|(number, at)| (partition(*number), *at)).collect();
-        Standing { owned, committed }
+        Compared::default().holds(ends, &committed)
     }
 
     #[test]
-    fn who_was_overtaken_has_lost_whatever_the_group_says() {
-        for owned in [Owned::Unknown, Owned::Unsettled, Owned::These([partition(0)].into())] {
-            assert_eq!(standing(owned, &[(0, 11)]).right(&[end(0, 10)]), Right::Lost);
-        }
+    fn who_was_passed_holds_nothing() {
+        assert!(!holds(&[(0, 11)], &[end(0, 10)]));
+        assert!(!holds(&[(1, 11)], &[end(0, 10), end(1, 10)]), "one transaction serves all");
         // Where it was committed last is where we go on; gaps are those of control records.
-        assert_eq!(standing(Owned::Unknown, &[(0, 10)]).right(&[end(0, 10)]), Right::Holds);
-        assert_eq!(standing(Owned::Unknown, &[(0, 7)]).right(&[end(0, 10)]), Right::Holds);
-        assert_eq!(standing(Owned::Unknown, &[]).right(&[end(0, 10)]), Right::Holds);
+        assert!(holds(&[(0, 10)], &[end(0, 10)]));
+        assert!(holds(&[(0, 7)], &[end(0, 10)]));
+        assert!(holds(&[], &[end(0, 10)]));
     }
 
     #[test]
-    fn a_partition_that_is_anothers_is_lost_and_a_rebalance_is_waited_for() {
-        let ours = Owned::These([partition(0)].into());
-        assert_eq!(standing(ours.clone(), &[]).right(&[end(0, 0)]), Right::Holds);
-        assert_eq!(standing(ours, &[]).right(&[end(0, 0), end(1, 0)]), Right::Lost);
-        assert_eq!(standing(Owned::Unsettled, &[]).right(&[end(0, 0)]), Right::Open);
-    }
-
-    #[test]
-    fn a_static_member_is_known_by_its_instance_id() {
-        let uuid = "6f1c2f3e-8f0a-4b6e-9b59-1f6a2b3c4d5e";
-        assert!(is_member_of(&format!("pod-1-{uuid}"), "pod-1"));
-        assert!(!is_member_of(&format!("pod-1-{uuid}"), "pod"), "another's");
-        assert!(!is_member_of(&format!("pod-12-{uuid}"), "pod-1"));
-    }
-
-    #[test]
-    fn an_assignment_is_read_and_a_cut_one_is_not() {
-        let mut bytes = vec![0, 3, 0, 0, 0, 1, 0, 2, b'i', b'n', 0, 0, 0, 2];
-        bytes.extend([0, 0, 0, 4, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff]);
-        let expected = vec![("in".to_owned(), 4), ("in".to_owned(), 5)];
-        assert_eq!(read_assignment(&bytes), Some(expected));
-        assert_eq!(read_assignment(&bytes[..20]), None);
-        assert_eq!(read_assignment(&[]), Some(vec![]));
+    fn each_partition_is_compared_once_in_each_assignment() {
+        let mut compared = Compared::default();
+        let both = [end(0, 10), end(1, 10)];
+        let (zero, one) = both.split_at(1);
+        assert_eq!(compared.doubtful(1, zero), zero);
+        assert!(compared.holds(zero, &BTreeMap::new()));
+        assert_eq!(compared.doubtful(1, &both), one, "not yet compared");
+        assert!(!compared.holds(one, &[(partition(1), 99)].into()));
+        assert_eq!(compared.doubtful(1, &both), one, "and not while it is passed");
+        assert_eq!(compared.doubtful(2, &both), both, "another assignment");
     }
 }

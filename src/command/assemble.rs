@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::rights::Resource;
 use crate::broker::admin::{AdminError, Cluster};
+use crate::broker::assignment::Ends;
 use crate::broker::auth::Authenticator;
 use crate::broker::committer::CommitterOptions;
-use crate::broker::consumer::Ends;
 use crate::config::{self, DeadLetterHeaders, Guarantee, Settings};
 use crate::decode::{AvroInput, DecodeOptions, WriterSchemas};
 use crate::extract::ExtractPolicy;
@@ -252,7 +252,6 @@ fn frame_options(
             config: producer.into_iter().collect(),
             transactional,
             timeout: Duration::from_millis(settings.delivery.transaction_timeout_ms),
-            assurance: Duration::from_millis(settings.kafka.session_timeout_ms / 2),
         },
         auth,
         inputs,

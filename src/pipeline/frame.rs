@@ -13,10 +13,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rdkafka::ClientConfig;
 
 use crate::broker::Record;
+use crate::broker::assignment::Ends;
 use crate::broker::auth::Authenticator;
-use crate::broker::client::Callbacks;
 use crate::broker::committer::{Committer, CommitterOptions};
-use crate::broker::consumer::{Consumer, Ends};
+use crate::broker::consumer::Consumer;
 use crate::telemetry::health::Health;
 use crate::telemetry::totals::Totals;
 
@@ -92,7 +92,7 @@ where
     let consumer = Arc::new(
         Consumer::subscribe(
             &options.consumer,
-            Callbacks::new(Arc::clone(&options.auth)),
+            Arc::clone(&options.auth),
             listener,
             &options.inputs,
             options.stop_at,

@@ -20,8 +20,8 @@ use crossbeam_channel::bounded;
 use rdkafka::error::KafkaError;
 
 use crate::broker::Record;
+use crate::broker::assignment::Backwards;
 use crate::broker::committer::CommitError;
-use crate::broker::consumer::Backwards;
 use crate::decode::DecodeOptions;
 use crate::extract::ExtractPolicy;
 use crate::publish::Publisher;

@@ -57,7 +57,11 @@ impl Poller {
             self.health.polled();
             // Paused: this serves rebalances only. A record that comes all the same has no ticket
             // that anybody waits for: it is not committed.
-            drop(self.consumer.poll(POLL));
+            if let Polled::Dead(error) = self.consumer.poll(POLL)
+                && let Err(error) = self.consumer.revive(error)
+            {
+                stop.fail(StageError::Consume(error));
+            }
         }
     }
 
@@ -89,6 +93,10 @@ impl Poller {
                 Polled::Nothing | Polled::EndOfPartition(_) => true,
                 Polled::Failed(error) => {
                     self.failed(&error)?;
+                    true
+                }
+                Polled::Dead(error) => {
+                    self.consumer.revive(error).map_err(StageError::Consume)?;
                     true
                 }
                 Polled::Backwards(backwards) => return Err(StageError::Backwards(backwards)),

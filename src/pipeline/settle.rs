@@ -11,8 +11,8 @@ use crossbeam_channel::{
 };
 
 use crate::broker::TopicPartition;
+use crate::broker::assignment::AssignmentListener;
 use crate::broker::committer::{Attempt, CommitError, Committer};
-use crate::broker::consumer::AssignmentListener;
 use crate::broker::delivery::OutputRecord;
 use crate::broker::ledger::{Ledger, PrefixEnd};
 use crate::broker::protocol::{End, Step};
@@ -30,9 +30,6 @@ use super::stop::Stop;
 
 /// Attempts in a row that came to nothing before the process gives up and lets itself be restarted.
 const MAX_FRUITLESS: u32 = 30;
-/// Attempts to commit what is finished when partitions are revoked; the rest is done again by their
-/// next owner.
-const REVOKE_ATTEMPTS: u32 = 3;
 /// How often the poll thread shows that it is alive while it waits for the transaction thread.
 const PULSE: Duration = Duration::from_secs(1);
 
@@ -190,7 +187,7 @@ impl Settler {
             let next = select_biased! {
                 recv(control) -> message => match message {
                     Ok(message) => {
-                        self.answer(state, message)?;
+                        self.answer(state, message);
                         continue;
                     }
                     Err(_) => Err(RecvTimeoutError::Disconnected),
@@ -315,32 +312,20 @@ impl Settler {
         self.committer.consumer().go_astray();
     }
 
-    fn answer(&mut self, state: &mut State, message: Control) -> Result<(), StageError> {
+    fn answer(&self, state: &mut State, message: Control) {
         let Control::Revoked { partitions, lost, done } = message;
-        self.revoke(state, &partitions, lost)?;
+        self.revoke(state, &partitions, lost);
         // The poll thread waits for this; if it has gone, nobody does.
         done.send(()).ok();
-        Ok(())
     }
 
-    fn revoke(
-        &mut self,
-        state: &mut State,
-        partitions: &[(TopicPartition, u64)],
-        lost: bool,
-    ) -> Result<(), StageError> {
+    /// Forgets what is held of these partitions: their next owner does it again. Nothing of it is committed
+    /// now, see [`standing`](crate::broker::standing).
+    fn revoke(&self, state: &mut State, partitions: &[(TopicPartition, u64)], lost: bool) {
         if is_planted(Bug::LeakPastRevocation) && !lost
             || is_planted(Bug::IgnoreLostAssignment) && lost
         {
-            return Ok(());
-        }
-        // Everything that is ready goes, not only what is revoked: one transaction serves all.
-        let mut attempts = 0;
-        while !lost && state.ledger.ready().0 > 0 && attempts < REVOKE_ATTEMPTS {
-            if self.commit(state)? == Attempt::Again {
-                attempts += 1;
-                std::thread::park_timeout(self.limits.interval);
-            }
+            return;
         }
         for (partition, epoch) in partitions {
             for left in state.ledger.close(partition, *epoch) {
@@ -351,7 +336,6 @@ impl Settler {
             state.ready_since = None;
             self.health.committed(self.budget.used() > 0);
         }
-        Ok(())
     }
 
     /// Commits everything that is contiguous; what is not is left to the next owner.
@@ -359,7 +343,7 @@ impl Settler {
         while state.ledger.ready().0 > 0 {
             // A rebalance may be what keeps the commit from succeeding.
             if let Ok(message) = control.try_recv() {
-                self.answer(state, message)?;
+                self.answer(state, message);
                 continue;
             }
             if self.commit(state)? == Attempt::Again {

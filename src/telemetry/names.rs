@@ -63,6 +63,7 @@ metrics_table! {
     TRANSACTIONS_TOTAL Counter "radstream_transactions_total" "Attempts to publish and commit; label outcome.";
     TRANSACTION_DURATION_SECONDS Histogram "radstream_transaction_duration_seconds" "Time of one attempt.";
     TRANSACTION_RECORDS Histogram "radstream_transaction_records" "Input records settled by one transaction.";
+    CONSUMER_RESTARTS_TOTAL Counter "radstream_consumer_restarts_total" "Consumers replaced; label reason: fenced (the group gave our name to another), astray (others have our partitions).";
     PRODUCER_RESTARTS_TOTAL Counter "radstream_producer_restarts_total" "Producers retired; label reason.";
     OUTPUT_RECORDS_TOTAL Counter "radstream_output_records_total" "Records published and committed; label topic.";
     DEAD_LETTERS_TOTAL Counter "radstream_dead_letters_total" "Dead letters published and committed; label class.";

@@ -17,6 +17,7 @@
 mod checker;
 mod cluster;
 mod feed;
+mod feeding;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod proxy;

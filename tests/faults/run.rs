@@ -1,15 +1,14 @@
 //! One run: a feed, processes of radstream, a schedule of faults, and all the evidence at the end.
 
 use std::collections::BTreeMap;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::checker::{Evidence, Guarantee, Scene, Verdict, check};
 use crate::cluster::{BROKERS, Cluster};
 use crate::feed::Feed;
+use crate::feeding::Feeding;
 use crate::proxy::{self, Api, Proxy};
 use crate::schedule::{Fault, Schedule};
 use crate::support::processes::{Radstream, RadstreamCommand};
@@ -22,6 +21,9 @@ pub const PARTITIONS: i32 = 6;
 const STALL: Duration = Duration::from_secs(150);
 /// For a process to end by itself.
 const GRACE: Duration = Duration::from_secs(90);
+
+/// Lines of a log to show when a run was not clean.
+const TAIL: usize = 25;
 
 /// Between two looks at what a process holds.
 const SAMPLE: Duration = Duration::from_secs(10);
@@ -147,23 +149,6 @@ pub struct Ended {
     pub samples: Vec<Sample>,
 }
 
-/// Writes the feed, at its pace on a thread of its own.
-fn feed(plan: &Plan, client: ClientConfig) -> JoinHandle<()> {
-    let (topic, feed, pace) = (plan.topic("in"), plan.feed, plan.pace);
-    let Some(pace) = pace else {
-        records::produce(&client, &topic, feed.records());
-        return std::thread::spawn(|| {});
-    };
-    std::thread::spawn(move || {
-        let started = Instant::now();
-        let paced = feed.records().enumerate().inspect(|(number, _)| {
-            let due = started + Duration::from_secs_f64(*number as f64 / pace);
-            std::thread::park_timeout(due.saturating_duration_since(Instant::now()));
-        });
-        records::produce(&client, &topic, paced.map(|(_, record)| record));
-    })
-}
-
 /// A run while it lasts.
 struct Run<'a> {
     plan: &'a Plan,
@@ -182,6 +167,8 @@ struct Run<'a> {
     died: Vec<String>,
     /// Something did not come to its end.
     stuck: Option<String>,
+    /// The ends of the logs of those that ended.
+    logs: Vec<(String, String)>,
 }
 
 /// Runs a plan and judges it.
@@ -200,7 +187,11 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
     if let Some(limit) = plan.refuse_over {
         cluster.set_topic(&plan.topic("findings"), "max.message.bytes", &limit.to_string());
     }
-    let feeding = feed(plan, cluster.client());
+    let steps = plan.schedule.steps.len();
+    let mut feeding = Feeding::start(cluster.client(), plan.topic("in"), plan.feed, plan.pace);
+    if steps == 0 {
+        feeding.all();
+    }
     let reader =
         TopicReader::new(&cluster.client(), &[&plan.topic("findings")], Isolation::ReadCommitted);
     let mut run = Run {
@@ -215,12 +206,14 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
         samples: Vec::new(),
         died: Vec::new(),
         stuck: None,
+        logs: Vec::new(),
     };
     run.slots = (0..plan.processes).map(|slot| Some(run.spawn(&format!("p{slot}")))).collect();
     run.refuse();
     let (events, letters) = plan.feed.totals();
     let mut seen_at_last_fault = 0;
-    for step in &plan.schedule.steps {
+    for (number, step) in plan.schedule.steps.iter().enumerate() {
+        feeding.for_step(number, steps);
         if !run.wait(step.at) {
             break;
         }
@@ -231,11 +224,11 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
     if run.stuck.is_none() && run.wait(events) {
         run.wait_for_letters(letters);
     }
-    feeding.join().expect("the feed is written");
+    feeding.finish();
     run.end();
     let samples = std::mem::take(&mut run.samples);
     let (fired, died) = (std::mem::take(&mut run.fired), std::mem::take(&mut run.died));
-    let stuck = run.stuck.take();
+    let (stuck, logs) = (run.stuck.take(), std::mem::take(&mut run.logs));
     let mut evidence = Evidence::collect(&plan.scene(run.cluster));
     evidence.saw_during(run.reader.read_to_end());
     evidence.guarantee = plan.guarantee;
@@ -249,6 +242,11 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
     evidence.unexpected_ends.extend(stuck);
     let verdict = check(&evidence, &plan.feed);
     println!("{}: {fired:?} in {:.0} s\n{verdict}", plan.name, started.elapsed().as_secs_f64());
+    if !verdict.is_clean() && plan.bug.is_none() {
+        for (name, tail) in logs {
+            println!("the end of {name}'s log:\n{tail}");
+        }
+    }
     Ended { verdict, samples }
 }
 
@@ -339,6 +337,7 @@ impl Run<'_> {
             let Some(process) = self.slots[slot].as_mut() else { continue };
             if let Some(status) = process.try_wait() {
                 let why = process.log_tail(2);
+                self.logs.push((format!("p{slot}"), process.log_tail(TAIL)));
                 self.died.push(format!("p{slot} ended by itself ({status}): {why}"));
                 self.slots[slot] = Some(self.spawn(&format!("p{slot}")));
             }
@@ -478,6 +477,7 @@ impl Run<'_> {
             self.reader.read_some();
         }
         self.keep_log(name, &process);
+        self.logs.push((name.to_owned(), process.log_tail(TAIL)));
         match process.try_wait().map(|status| status.code()) {
             Some(Some(0)) => {}
             other => {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{frame_options, publish_settings};
+use crate::broker::assignment::Ends;
 use crate::broker::auth::Authenticator;
-use crate::broker::consumer::Ends;
 use crate::config::{Settings, TeacherApi, TeacherFormat, TeacherProvider};
 use crate::pipeline::teach::TeachOptions;
 use crate::publish::{Framing, Publisher};
