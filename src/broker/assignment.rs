@@ -69,6 +69,7 @@ pub struct Assignment {
     /// What we are in the group by our last assignment; none between a revocation and the next.
     membership: Mutex<Option<Membership>>,
     assignments: AtomicU64,
+    settled: AtomicBool,
 }
 
 impl Assignment {
@@ -83,6 +84,7 @@ impl Assignment {
             paused: AtomicBool::new(false),
             membership: Mutex::new(None),
             assignments: AtomicU64::new(0),
+            settled: AtomicBool::new(false),
         }
     }
 
@@ -235,8 +237,19 @@ impl Assignment {
         })
     }
 
+    /// We have committed since we joined the group, or came back to it: it knew us by our member id.
+    pub fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    /// We have to join the group again.
+    pub fn unsettle(&self) {
+        self.settled.store(false, Ordering::Relaxed);
+    }
+
     /// What was committed, for the lag.
     pub fn note_committed(&self, ends: &[PrefixEnd]) {
+        self.settled.store(true, Ordering::Relaxed);
         let mut positions = self.positions.lock();
         for end in ends {
             if let Some(position) = positions.get_mut(&end.partition)

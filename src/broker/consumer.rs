@@ -59,7 +59,13 @@ impl Context {
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
-        self.assignment.remove(list, consumer.assignment_lost());
+        let lost = consumer.assignment_lost();
+        // A client that was fenced says that all is lost, too: that is no reason to be fenced.
+        let comes_back = lost && fatal(consumer).is_none();
+        self.assignment.remove(list, lost);
+        if comes_back {
+            self.assignment.unsettle();
+        }
         match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
             _ => consumer.unassign(),
@@ -174,11 +180,8 @@ impl Consumer {
     pub fn poll(&self, timeout: Duration) -> Polled {
         let client = self.client();
         match client.poll(timeout) {
-            // The client says that it gave up to its error callback only; from then on polls give nothing.
-            None => client
-                .client()
-                .fatal_error()
-                .map_or(Polled::Nothing, |(code, _)| Polled::Dead(KafkaError::Global(code))),
+            // That the client gave up it may say to its error callback only; polls give nothing then.
+            None => fatal(&client).map_or(Polled::Nothing, Polled::Dead),
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 // The event carries no topic. With one input topic that is no matter; with several,
                 // positions decide.
@@ -187,7 +190,7 @@ impl Consumer {
                 }
                 Polled::EndOfPartition(partition)
             }
-            Some(Err(error)) => Polled::Failed(error),
+            Some(Err(error)) => fatal(&client).map_or(Polled::Failed(error), Polled::Dead),
             Some(Ok(message)) => {
                 let partition = TopicPartition {
                     topic: self.assignment.intern(message.topic()),
@@ -259,14 +262,16 @@ impl Consumer {
     /// Joins the group anew with another client, after [`Polled::Dead`]. On the poll thread.
     ///
     /// A static member whose session timed out joins again without its member id; the group takes that for
-    /// another of the same name, and the client's own late heartbeat is refused as fenced (librdkafka 3437).
-    /// So that we are fenced does not say that there is another. If there is one, it has fenced our
-    /// transactions too, and the next of them ends us; and after a few times it is believed.
+    /// another of the same name, and what the client sent before is refused as fenced (librdkafka 3437). So
+    /// who is fenced before the group has taken a commit by the new member id is not taken for the older of
+    /// two. If there is another, it has fenced our transactions too, and the next of them ends us; and after
+    /// a few times it is believed.
     ///
     /// # Errors
     /// `fatal` itself, when nothing is to be hoped for; or no new client can be made.
     pub fn revive(&self, fatal: KafkaError) -> KafkaResult<()> {
-        if fatal.rdkafka_error_code() != Some(Code::FencedInstanceId) {
+        let fenced = fatal.rdkafka_error_code() == Some(Code::FencedInstanceId);
+        if !fenced || self.assignment.is_settled() {
             return Err(fatal);
         }
         {
@@ -288,6 +293,7 @@ impl Consumer {
         let old = self.client();
         old.context().retired.store(true, Ordering::Relaxed);
         self.assignment.remove_all();
+        self.assignment.unsettle();
         let new = join(&self.config, &self.auth, &self.topics, &self.assignment)?;
         *self.client.write() = Arc::new(new);
         // Dropping closes, which waits for the coordinator and may block.
@@ -332,6 +338,11 @@ impl Consumer {
     pub fn commit(&self, ends: &[PrefixEnd]) -> KafkaResult<()> {
         self.client().commit(&offset_list(ends)?, CommitMode::Sync)
     }
+}
+
+/// Why the client has given up for good, if it has.
+fn fatal(client: &BaseConsumer<Context>) -> Option<KafkaError> {
+    client.client().fatal_error().map(|(code, _)| KafkaError::Global(code))
 }
 
 /// A client that has subscribed.

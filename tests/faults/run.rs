@@ -127,6 +127,8 @@ commit_records = 100
 labeler = \"{labeler}\"
 sessions = 1
 max_reports_per_second = {rate:?}
+[publish]
+max_dead_letter_ratio = 0.5
 [http]
 listen = \"127.0.0.1:0\"
 ",
