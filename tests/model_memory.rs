@@ -7,7 +7,12 @@
 //! prints more, with the defaults.
 //! Needs `models/default` and ONNX Runtime.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may panic, and shows what it measured"
+)]
 
 use std::fs;
 use std::process::Command;
