@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::bounded;
 use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::producer::{Producer as _, PurgeConfig};
@@ -27,6 +28,9 @@ use crate::telemetry::names;
 const MAX_RETIREMENTS: usize = 20;
 /// See [`MAX_RETIREMENTS`].
 const RETIREMENT_WINDOW: Duration = Duration::from_secs(600);
+
+/// For so long a call may be late.
+const OVERDUE: Duration = Duration::from_secs(1);
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +85,7 @@ pub struct Committer {
     auth: Arc<Authenticator>,
     consumer: Arc<Consumer>,
     heartbeat: Arc<Heartbeat>,
-    producer: Option<Producer>,
+    producer: Option<Arc<Producer>>,
     retirements: VecDeque<Instant>,
     refused: Refused,
     compared: Compared,
@@ -222,7 +226,7 @@ impl Committer {
         }
     }
 
-    fn opened(&self) -> Result<&Producer, Fault> {
+    fn opened(&self) -> Result<&Arc<Producer>, Fault> {
         self.producer.as_ref().ok_or_else(|| Fault {
             step: Step::Init,
             verdict: Verdict::Retire,
@@ -359,7 +363,7 @@ impl Committer {
             let deadline = Instant::now() + 6 * self.options.timeout;
             until(Step::Init, deadline, || producer.init_transactions(self.options.timeout))?;
         }
-        self.producer = Some(producer);
+        self.producer = Some(Arc::new(producer));
         Ok(())
     }
 
@@ -402,14 +406,44 @@ fn noted<T>(outcome: &'static str, started: Instant, attempt: T) -> T {
 
 /// Adds the input offsets to the open transaction and commits it.
 fn commit_offsets(
-    producer: &Producer,
+    producer: &Arc<Producer>,
+    ends: &[PrefixEnd],
+    membership: &Membership,
+    deadline: Instant,
+) -> Result<(), Fault> {
+    send_offsets(producer, ends, membership, deadline)?;
+    until(Step::Commit, deadline, || producer.commit_transaction(remaining(deadline)))
+}
+
+/// Adds the input offsets to the open transaction, on a thread of its own: when the group's coordinator has
+/// gone, the client does not come back from this call, whatever its deadline (librdkafka 5456, 5511). A
+/// producer that does not is retired with the thread that waits for it, as if its answer were lost.
+fn send_offsets(
+    producer: &Arc<Producer>,
     ends: &[PrefixEnd],
     membership: &Membership,
     deadline: Instant,
 ) -> Result<(), Fault> {
     let offsets = offset_list(ends).map_err(|error| Fault::new(Step::SendOffsets, &error))?;
-    until(Step::SendOffsets, deadline, || {
-        producer.send_offsets_to_transaction(&offsets, &membership.metadata, remaining(deadline))
-    })?;
-    until(Step::Commit, deadline, || producer.commit_transaction(remaining(deadline)))
+    let (producer, metadata) = (Arc::clone(producer), Arc::clone(&membership.metadata));
+    let (sent_in, sent) = bounded(1);
+    let call = move || {
+        let result = until(Step::SendOffsets, deadline, || {
+            producer.send_offsets_to_transaction(&offsets, &metadata, remaining(deadline))
+        });
+        // Perhaps nobody waits any more.
+        sent_in.send(result).ok();
+    };
+    let lost = |problem: String| Fault {
+        step: Step::SendOffsets,
+        verdict: Verdict::Retire,
+        code: Code::OperationTimedOut,
+        problem,
+    };
+    std::thread::Builder::new()
+        .name(String::from("send-offsets"))
+        .spawn(call)
+        .map_err(|error| lost(error.to_string()))?;
+    sent.recv_timeout(remaining(deadline) + OVERDUE)
+        .unwrap_or_else(|_| Err(lost(String::from("the client did not come back from the call"))))
 }
