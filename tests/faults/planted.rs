@@ -21,13 +21,20 @@ fn plan(bug: Bug) -> Plan {
         Bug::OffsetOffByOne | Bug::SettleTwice | Bug::AcknowledgeRefused => (600, none),
         Bug::IgnoreLostAssignment => (2_400, Mix { freezes: 2, ..none }),
         Bug::ReuseDeadProducer => (2_400, Mix { transactions: 16, ..none }),
-        Bug::DropAbortedBatch | Bug::SwallowDeadLetter => (2_400, Mix { transactions: 8, ..none }),
+        // The client repeats by itself what was lost on the wire; who commits in the middle of a rebalance is
+        // refused for certain.
+        Bug::DropAbortedBatch | Bug::SwallowDeadLetter => {
+            (2_400, Mix { transactions: 8, rebalances: 6, ..none })
+        }
         Bug::SkipEpochCheck | Bug::LeakPastRevocation => (2_400, Mix { rebalances: 4, ..none }),
     };
     let feed = Feed { poison_percent: 5, ..Feed::new(SEED, messages) };
     let plan = Plan::new(bug.name(), feed, Schedule { seed: SEED, steps: Vec::new() });
     let plan = match bug {
-        Bug::SkipEpochCheck | Bug::LeakPastRevocation => Plan { static_members: false, ..plan },
+        Bug::SkipEpochCheck
+        | Bug::LeakPastRevocation
+        | Bug::DropAbortedBatch
+        | Bug::SwallowDeadLetter => Plan { static_members: false, ..plan },
         Bug::CommitBeforeDeliveries => Plan { processes: 1, ..plan },
         Bug::AcknowledgeRefused => Plan {
             processes: 1,
@@ -50,11 +57,16 @@ const REFUSED_OVER: u32 = 2_500;
 fn every_planted_bug_is_caught() {
     let mut cluster = Cluster::shared();
     let mut caught = Vec::new();
-    for bug in Bug::ALL {
+    // One alone, for whoever looks into it.
+    let only = std::env::var("RADSTREAM_FAULTS_BUG").ok();
+    for bug in
+        Bug::ALL.into_iter().filter(|bug| only.as_deref().is_none_or(|name| name == bug.name()))
+    {
         let ended = run(&plan(bug), &mut cluster);
         let by: Vec<&str> = ended.verdict.failed().into_iter().map(Check::name).collect();
         caught.push((bug, by.join(", "), ended.verdict.is_clean()));
     }
+    assert!(!caught.is_empty(), "RADSTREAM_FAULTS_BUG names none");
     println!("\n{:<26} caught by", "planted bug");
     for (bug, by, _) in &caught {
         println!("{:<26} {by}", bug.name());
