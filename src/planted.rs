@@ -61,7 +61,7 @@ impl Bug {
     }
 }
 
-/// Whether the defect would be stopped by asking the group what is ours: it then is not asked.
+/// Whether the defect would be stopped by the look at the committed offsets: it then is left out.
 pub(crate) fn makes_blind() -> bool {
     is_planted(Bug::IgnoreLostAssignment)
         || is_planted(Bug::ReuseDeadProducer)

@@ -3,7 +3,7 @@
 //! Used by one thread. Every call is bounded by the transaction timeout and marked in a
 //! [`Heartbeat`](super::heartbeat::Heartbeat), so that a watchdog can tell a hung client from a slow one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,14 +20,13 @@ use super::delivery::{Context, OutputRecord, Producer, Refused, cause, produce, 
 use super::heartbeat::Heartbeat;
 use super::ledger::PrefixEnd;
 use super::protocol::{End, Fault, Step, Verdict};
+use super::retirement::{Retirements, drop_aside};
 use super::standing::{Compared, Membership};
 use crate::planted::{self, Bug, is_planted};
 use crate::telemetry::names;
 
-/// More producers than this in [`RETIREMENT_WINDOW`] and the trouble is not passing.
+/// More producers than this in ten minutes and the trouble is not passing.
 const MAX_RETIREMENTS: usize = 20;
-/// See [`MAX_RETIREMENTS`].
-const RETIREMENT_WINDOW: Duration = Duration::from_secs(600);
 
 /// For so long a call may be late.
 const OVERDUE: Duration = Duration::from_secs(1);
@@ -86,7 +85,7 @@ pub struct Committer {
     consumer: Arc<Consumer>,
     heartbeat: Arc<Heartbeat>,
     producer: Option<Arc<Producer>>,
-    retirements: VecDeque<Instant>,
+    retirements: Retirements,
     refused: Refused,
     compared: Compared,
 }
@@ -109,7 +108,7 @@ impl Committer {
             consumer,
             heartbeat,
             producer: None,
-            retirements: VecDeque::new(),
+            retirements: Retirements::new(MAX_RETIREMENTS),
             refused: Refused::default(),
             compared: Compared::default(),
         };
@@ -302,12 +301,9 @@ impl Committer {
         fault: &Fault,
         ends: &[PrefixEnd],
     ) -> (&'static str, Result<Attempt, CommitError>) {
-        let now = Instant::now();
-        self.retirements.push_back(now);
-        self.retirements.retain(|at| now.duration_since(*at) < RETIREMENT_WINDOW);
         metrics::counter!(names::PRODUCER_RESTARTS_TOTAL, "reason" => fault.step.name())
             .increment(1);
-        if self.retirements.len() > MAX_RETIREMENTS {
+        if !self.retirements.bears(Instant::now()) {
             let problem =
                 format!("{} producers in ten minutes; last: {}", MAX_RETIREMENTS, fault.problem);
             let (end, step, code) = (End::Fatal, fault.step, fault.code);
@@ -367,15 +363,9 @@ impl Committer {
         Ok(())
     }
 
-    /// Drops the producer on a thread of its own: dropping flushes and may block.
     fn retire(&mut self) {
         if let Some(producer) = self.producer.take() {
-            let dropped = std::thread::Builder::new()
-                .name(String::from("producer-retire"))
-                .spawn(move || drop(producer));
-            if let Err(error) = dropped {
-                tracing::warn!(%error, "no thread to retire the producer on");
-            }
+            drop_aside("producer", producer);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! waits, through [`AssignmentListener`], until the transaction thread has forgotten what it holds of these
 //! partitions: a revocation and a commit never overlap.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -25,16 +25,15 @@ use super::assignment::{Assignment, AssignmentListener, Backwards, Ends};
 use super::auth::Authenticator;
 use super::client::Callbacks;
 use super::ledger::PrefixEnd;
+use super::retirement::{Retirements, drop_aside};
 use super::standing::Membership;
 use super::{Record, Ticket, TopicPartition};
 use crate::planted::{Bug, is_planted};
 use crate::telemetry::names;
 
-/// A client whose name the group gave to another is replaced so often in [`FENCED_WINDOW`]; then the other
-/// is taken for a process that lives.
+/// A client whose name the group gave to another is replaced so often in ten minutes; then the other is
+/// taken for a process that lives.
 const MAX_FENCED: usize = 5;
-/// See [`MAX_FENCED`].
-const FENCED_WINDOW: Duration = Duration::from_secs(600);
 
 /// librdkafka's callbacks for our consumer.
 struct Context {
@@ -144,7 +143,7 @@ pub struct Consumer {
     assignment: Arc<Assignment>,
     /// What the client holds is not ours any more: it must be replaced.
     astray: AtomicBool,
-    fenced: Mutex<VecDeque<Instant>>,
+    fenced: Mutex<Retirements>,
 }
 
 impl Consumer {
@@ -168,7 +167,7 @@ impl Consumer {
             topics: topics.to_vec(),
             assignment,
             astray: AtomicBool::new(false),
-            fenced: Mutex::default(),
+            fenced: Mutex::new(Retirements::new(MAX_FENCED)),
         })
     }
 
@@ -271,17 +270,9 @@ impl Consumer {
     /// `fatal` itself, when nothing is to be hoped for; or no new client can be made.
     pub fn revive(&self, fatal: KafkaError) -> KafkaResult<()> {
         let fenced = fatal.rdkafka_error_code() == Some(Code::FencedInstanceId);
-        if !fenced || self.assignment.is_settled() {
+        let hopeless = !fenced || self.assignment.is_settled();
+        if hopeless || !self.fenced.lock().bears(Instant::now()) {
             return Err(fatal);
-        }
-        {
-            let now = Instant::now();
-            let mut fenced = self.fenced.lock();
-            fenced.push_back(now);
-            fenced.retain(|at| now.duration_since(*at) < FENCED_WINDOW);
-            if fenced.len() > MAX_FENCED {
-                return Err(fatal);
-            }
         }
         tracing::warn!(target: "kafka", "the group gave our name to another: joining it anew");
         self.replace_client("fenced")
@@ -296,13 +287,7 @@ impl Consumer {
         self.assignment.unsettle();
         let new = join(&self.config, &self.auth, &self.topics, &self.assignment)?;
         *self.client.write() = Arc::new(new);
-        // Dropping closes, which waits for the coordinator and may block.
-        let dropped = std::thread::Builder::new()
-            .name(String::from("consumer-retire"))
-            .spawn(move || drop(old));
-        if let Err(error) = dropped {
-            tracing::warn!(%error, "no thread to retire the consumer on");
-        }
+        drop_aside("consumer", old);
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 //! * [`committer`] — produces a batch and commits its offsets, exactly once or at least once.
 //! * [`delivery`], [`heartbeat`] — producing; and a watchdog's view of the transaction thread.
 //! * [`client`] — callbacks that every Kafka client of ours shares: logs, statistics, tokens.
+//! * [`retirement`] — clients that are given up: how often, and how they are dropped.
 //! * [`span`] — a stretch of a topic, read once, without a group.
 //! * [`writer`] — records in transactions of their own, without offsets.
 //! * [`admin`], [`auth`] — topics, and OAUTHBEARER tokens.
@@ -27,6 +28,7 @@ pub mod delivery;
 pub mod heartbeat;
 pub mod ledger;
 pub mod protocol;
+pub mod retirement;
 pub mod span;
 pub mod standing;
 pub mod writer;

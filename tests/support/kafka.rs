@@ -175,14 +175,7 @@ impl KafkaBroker {
         for result in results {
             result.unwrap_or_else(|(topic, code)| panic!("topic {topic} not created: {code}"));
         }
-        // The controller has it; a busy broker may tell clients of it a moment later.
-        server::wait_until(&format!("topic {name} to be known"), PATIENCE, || {
-            let wait = Duration::from_secs(2);
-            let metadata = admin.inner().fetch_metadata(Some(name), wait).ok()?;
-            let known = metadata.topics().first()?.partitions();
-            let is_led = known.iter().all(|partition| partition.leader() >= 0);
-            (i32::try_from(known.len()) == Ok(partitions) && is_led).then_some(())
-        });
+        records::until_known(&self.client(), name, partitions);
     }
 
     /// Grants a right, for example `["--operation", "Read", "--topic", "in"]`.

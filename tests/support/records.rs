@@ -15,7 +15,7 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::server::PATIENCE;
+use super::server::{PATIENCE, wait_until};
 
 /// How long a reader blocks for the next message before it looks at its deadline again.
 const POLL: Duration = Duration::from_millis(50);
@@ -360,6 +360,23 @@ pub fn committed_offsets(
             (element.partition(), offset)
         })
         .collect()
+}
+
+/// Waits until the broker that a client asks first knows a topic and its leaders. The controller has it when it
+/// is made; a busy broker may tell clients of it a moment later.
+///
+/// # Panics
+/// When it does not come to know it.
+pub fn until_known(client: &ClientConfig, topic: &str, partitions: i32) {
+    wait_until(&format!("topic {topic} to be known"), PATIENCE, || {
+        // A new client each time: an old one may ask another broker.
+        let asking: BaseConsumer = client.create().expect("a consumer");
+        let metadata = asking.fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
+        let found = metadata.topics().first().filter(|found| found.error().is_none())?;
+        let known = found.partitions();
+        let is_led = known.iter().all(|partition| partition.leader() >= 0);
+        (i32::try_from(known.len()) == Ok(partitions) && is_led).then_some(())
+    });
 }
 
 fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
