@@ -12,7 +12,7 @@
 
 #[path = "../../tests/faults/checker/mod.rs"]
 mod checker;
-#[path = "../../tests/faults/cluster.rs"]
+#[path = "../../tests/faults/cluster/mod.rs"]
 mod cluster;
 #[path = "../../tests/faults/feed.rs"]
 mod feed;
@@ -21,13 +21,15 @@ mod feeding;
 mod plot;
 #[path = "../../tests/faults/proxy/mod.rs"]
 mod proxy;
-#[path = "../../tests/faults/run.rs"]
+#[path = "../../tests/faults/run/mod.rs"]
 mod run;
 #[path = "../../tests/faults/schedule.rs"]
 mod schedule;
 mod slope;
 #[path = "../../tests/support/mod.rs"]
 mod support;
+#[path = "../../tests/faults/watch.rs"]
+mod watch;
 
 use std::fs;
 use std::path::PathBuf;
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         transactions: share(0.2),
         freezes: share(0.08),
         twins: share(0.02),
+        ..Mix::default()
     };
     let findings = plan.feed.totals().0;
     let schedule = Schedule::draw(arguments.seed, mix, 1..plan.processes, findings);

@@ -14,6 +14,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::auth::Authenticator;
+use crate::telemetry::names;
 
 /// An error that keeps coming is logged once in this time.
 const ERROR_LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -29,6 +30,14 @@ impl Callbacks {
     /// Callbacks with tokens from `auth`.
     pub fn new(auth: Arc<Authenticator>) -> Self {
         Self { auth, logged: Mutex::new(HashMap::new()) }
+    }
+
+    /// How long quotas of the brokers held back `client` (consumer, producer) since the last statistics.
+    pub fn note_throttling(&self, client: &'static str, statistics: &Statistics) {
+        let throttles = statistics.brokers.values().filter_map(|broker| broker.throttle.as_ref());
+        let longest_ms = throttles.map(|window| window.max).max().unwrap_or_default();
+        metrics::gauge!(names::BROKER_THROTTLE_SECONDS, "client" => client)
+            .set(longest_ms as f64 / 1e3);
     }
 }
 
@@ -55,6 +64,8 @@ impl ClientContext for Callbacks {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        metrics::counter!(names::KAFKA_ERRORS_TOTAL, "code" => format!("{code:?}")).increment(1);
         let now = Instant::now();
         let mut logged = self.logged.lock();
         let key = error.to_string();

@@ -85,6 +85,7 @@ impl ClientContext for Context {
 
     fn stats(&self, statistics: Statistics) {
         if !self.retired.load(Ordering::Relaxed) {
+            self.callbacks.note_throttling("consumer", &statistics);
             self.assignment.note_statistics(&statistics);
         }
     }

@@ -110,7 +110,9 @@ impl ClientContext for Context {
         self.callbacks.error(error, reason);
     }
 
-    fn stats(&self, _: Statistics) {}
+    fn stats(&self, statistics: Statistics) {
+        self.callbacks.note_throttling("producer", &statistics);
+    }
 
     fn generate_oauth_token(
         &self,

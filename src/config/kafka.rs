@@ -97,6 +97,7 @@ pub fn producer_properties(settings: &Settings, transactional: bool) -> Properti
     // A topic that is gone is told as such, and not as a record that timed out.
     set(&mut properties, "topic.metadata.propagation.max.ms", (transaction / 2).min(5_000));
     set(&mut properties, "enable.idempotence", true);
+    set(&mut properties, "statistics.interval.ms", 5_000);
     set(&mut properties, "request.required.acks", "all");
     set(&mut properties, "linger.ms", 5);
     set(&mut properties, "compression.codec", "zstd");

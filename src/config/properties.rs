@@ -139,7 +139,7 @@ pub const REFUSED: &[Refused] = &[
     refused(
         "statistics.interval.ms",
         Rule::Always,
-        "the metrics of consumer lag come from these statistics",
+        "the metrics of consumer lag and of quotas come from these statistics",
         "remove it",
     ),
     refused("bootstrap.servers", Rule::Always, OWN_KEY, "set kafka.bootstrap_servers"),

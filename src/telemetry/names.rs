@@ -65,6 +65,8 @@ metrics_table! {
     TRANSACTION_RECORDS Histogram "radstream_transaction_records" "Input records settled by one transaction.";
     CONSUMER_RESTARTS_TOTAL Counter "radstream_consumer_restarts_total" "Consumers replaced; label reason: fenced (the group gave our name to another), astray (others have our partitions).";
     PRODUCER_RESTARTS_TOTAL Counter "radstream_producer_restarts_total" "Producers retired; label reason.";
+    KAFKA_ERRORS_TOTAL Counter "radstream_kafka_errors_total" "Errors that the Kafka clients told of, such as a broker that cannot be reached; label code, librdkafka's name.";
+    BROKER_THROTTLE_SECONDS Gauge "radstream_broker_throttle_seconds" "Longest time of the last 5 s that a quota of the brokers held back a request; label client (consumer, producer).";
     OUTPUT_RECORDS_TOTAL Counter "radstream_output_records_total" "Records published and committed; label topic.";
     DEAD_LETTERS_TOTAL Counter "radstream_dead_letters_total" "Dead letters published and committed; label class.";
     REBALANCES_TOTAL Counter "radstream_rebalances_total" "Changes of the assignment; label kind.";

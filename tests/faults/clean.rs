@@ -11,7 +11,7 @@ const SEED: u64 = 20_261_128;
 /// Times the rate of the short runs.
 const FULL_RATE: f64 = 5.0;
 
-fn full() -> bool {
+pub fn full() -> bool {
     match std::env::var("RADSTREAM_FAULTS").as_deref() {
         Err(_) | Ok("short") => false,
         Ok("full") => true,
@@ -19,7 +19,7 @@ fn full() -> bool {
     }
 }
 
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     std::env::var("RADSTREAM_FAULTS_SEED")
         .map_or(SEED, |text| text.parse().expect("RADSTREAM_FAULTS_SEED is a number"))
 }
@@ -79,6 +79,18 @@ fn transactions_disturbed_on_the_wire() {
         (100_000, Mix { transactions: 50, ..Mix::default() }),
         |plan| plan,
     );
+}
+
+#[test]
+fn the_coordinator_lost_in_the_middle_of_a_commit() {
+    let name = Cluster::shared().name_of_two_coordinators("uncoordinated");
+    let mix = |lost_coordinators| Mix { lost_coordinators, ..Mix::default() };
+    // What a process says of itself tells when it has given up the producer.
+    hold(&name, (1_200, mix(2)), (20_000, mix(15)), |plan| Plan {
+        processes: 1,
+        watched: true,
+        ..plan
+    });
 }
 
 #[test]

@@ -12,11 +12,18 @@ pub struct Feed {
     pub messages: u64,
     /// Of a hundred messages, how many are poison of one of the twelve kinds.
     pub poison_percent: u64,
+    /// Of a hundred messages, how many are as large as brokers take them by default.
+    pub large_percent: u64,
+    /// All of them in the first partition.
+    pub hot: bool,
 }
+
+/// Bytes of a large message. The brokers' default limit is 1,048,588, headers and frames included.
+const LARGE: usize = 1_000_000;
 
 impl Feed {
     pub fn new(seed: u64, messages: u64) -> Self {
-        Self { seed, messages, poison_percent: 0 }
+        Self { seed, messages, poison_percent: 0, large_percent: 0, hot: false }
     }
 
     /// The poison that stands in a message's place, if any.
@@ -27,13 +34,29 @@ impl Feed {
             .then(|| Poison::ALL[(number / 100) as usize % Poison::ALL.len()])
     }
 
+    /// A message of HL7 v2 that is to be large gets a segment of the sender's own, as some put images there.
+    fn filled(&self, number: u64, mut message: Vec<u8>) -> Vec<u8> {
+        let drawn = (number.wrapping_mul(37).wrapping_add(self.seed)) % 100;
+        if drawn < self.large_percent && message.starts_with(b"MSH|") {
+            if message.last() != Some(&b'\r') {
+                message.push(b'\r');
+            }
+            message.extend_from_slice(b"ZIM|1|");
+            message.resize(LARGE, b'A');
+        }
+        message
+    }
+
     /// The records to write.
     pub fn records(&self) -> impl Iterator<Item = NewRecord> + use<> {
         let feed = *self;
         (0..self.messages).map(move |number| {
             let made = message(feed.seed, number);
-            let value = feed.poison(number).map_or(made.payload, Poison::bytes);
-            NewRecord { key: made.key, value: Some(value), ..NewRecord::default() }
+            let value = feed
+                .poison(number)
+                .map_or_else(|| feed.filled(number, made.payload), Poison::bytes);
+            let partition = feed.hot.then_some(0);
+            NewRecord { key: made.key, value: Some(value), partition, ..NewRecord::default() }
                 .with_header(<Self as checker::Feed>::NUMBER, number.to_string())
         })
     }

@@ -26,5 +26,9 @@ mod schedule;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod watch;
+
 #[cfg(not(feature = "planted-bugs"))]
 mod clean;
+#[cfg(not(feature = "planted-bugs"))]
+mod limits;

@@ -29,12 +29,19 @@ pub enum Fault {
     KillBroker { broker: usize },
     /// SIGTERM to a broker, which is started again; then every partition goes back to its first leader.
     RestartBroker { broker: usize },
-    /// Something happens to a request of a transaction, or to its answer.
-    Transaction { api: Api, when: When, act: Act },
+    /// Something happens to so many requests of a transaction, one after the other, or to their answers.
+    Transaction { api: Api, when: When, act: Act, count: usize },
     /// SIGSTOP to a process until the group has given its partitions away, and some work was done.
     Freeze { slot: usize },
     /// A second process with the same instance id and transactional id.
     Twin { slot: usize },
+    /// The broker that coordinates the group is gone when a process, having produced, hands its offsets over,
+    /// until the process has given up that producer. librdkafka does not come back from that call by itself.
+    LoseCoordinator,
+    /// A broker can write nothing any more and ends; it is started again when the others have taken over.
+    FillDisk { broker: usize },
+    /// The brokers hold radstream's clients to so many bytes a second, until a process has said so.
+    Quota { bytes_per_second: u32 },
 }
 
 impl Fault {
@@ -50,6 +57,9 @@ impl Fault {
             Self::Transaction { .. } => "transaction disturbed",
             Self::Freeze { .. } => "process frozen",
             Self::Twin { .. } => "twin started",
+            Self::LoseCoordinator => "coordinator lost",
+            Self::FillDisk { .. } => "disk full",
+            Self::Quota { .. } => "quota in force",
         }
     }
 }
@@ -74,6 +84,9 @@ pub struct Mix {
     pub transactions: usize,
     pub freezes: usize,
     pub twins: usize,
+    pub lost_coordinators: usize,
+    pub full_disks: usize,
+    pub quotas: usize,
 }
 
 /// A seeded plan.
@@ -101,6 +114,9 @@ impl Schedule {
             .extend((0..mix.broker_restarts).map(|n| Fault::RestartBroker { broker: n % BROKERS }));
         faults.extend((0..mix.transactions).map(transaction));
         faults.extend((0..mix.freezes).map(|_| Fault::Freeze { slot: slot(&mut rng) }));
+        faults.extend((0..mix.lost_coordinators).map(|_| Fault::LoseCoordinator));
+        faults.extend((0..mix.full_disks).map(|n| Fault::FillDisk { broker: n % BROKERS }));
+        faults.extend((0..mix.quotas).map(|_| Fault::Quota { bytes_per_second: QUOTA }));
         faults.extend((0..mix.twins).map(|_| Fault::Twin { slot: slot(&mut rng) }));
         faults.extend((0..mix.rebalances).map(|_| Fault::Join));
         rng.shuffle(&mut faults);
@@ -143,19 +159,26 @@ const APIS: [Api; 5] = [
     Api::Produce,
 ];
 
-/// The requests of a transaction in turn, each lost on the way there, on the way back, and answered late.
+/// The requests of a transaction in turn, each lost on the way there, on the way back, answered late, and
+/// not answered until the client has given up.
 fn transaction(number: usize) -> Fault {
-    const HARM: [(When, Act); 4] = [
-        (When::After, Act::Reset),
-        (When::Before, Act::Reset),
-        (When::After, Act::Delay(HOLD)),
-        (When::After, Act::Drop),
+    const HARM: [(When, Act, usize); 4] = [
+        (When::After, Act::Reset, 1),
+        (When::Before, Act::Reset, 1),
+        (When::After, Act::Delay(HOLD), 1),
+        (When::After, Act::Drop, UNHEARD),
     ];
     // EndTxn is every other one: the answer to a commit is the one that matters most.
     let api = if number.is_multiple_of(2) { Api::EndTxn } else { APIS[1 + (number / 2) % 4] };
-    let (when, act) = HARM[(number / 2) % HARM.len()];
-    Fault::Transaction { api, when, act }
+    let (when, act, count) = HARM[(number / 2) % HARM.len()];
+    Fault::Transaction { api, when, act, count }
 }
+
+/// The client asks anew after half of the time of a transaction; two processes may share these.
+const UNHEARD: usize = 4;
+
+/// Bytes a second and broker: a part of what the processes read and write.
+const QUOTA: u32 = 500;
 
 /// Longer than a transaction may take here.
 const HOLD: std::time::Duration = std::time::Duration::from_secs(8);

@@ -6,6 +6,7 @@
 //! * [`registry`]: a real schema registry with the Confluent API.
 //! * [`models`]: a store of good and bad models with a link to the current one.
 //! * [`certificates`], [`acls`]: certificates made on the spot, and rights on a broker.
+//! * [`teach`]: stage teach, its topics and its stand-in teacher.
 //! * [`processes`]: the `radstream` binary as a child process: signals, memory, logs, HTTP.
 //!
 //! Nothing sleeps. What waits, waits on an event with a deadline, and says what it waited for.
@@ -23,3 +24,4 @@ pub mod records;
 pub mod registry;
 pub mod server;
 pub mod stage;
+pub mod teach;

@@ -110,6 +110,8 @@ pub fn produce(
         .clone()
         .set("enable.idempotence", "true")
         .set("linger.ms", "5")
+        // As much as brokers take by default.
+        .set("message.max.bytes", "1048576")
         // Java's partitioner, which most senders have.
         .set("partitioner", "murmur2_random")
         .create_with_context(deliveries.clone())

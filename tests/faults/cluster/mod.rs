@@ -17,6 +17,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 
+mod harm;
+
 use crate::proxy::Proxy;
 use crate::support::kafka::{LOG4J, java};
 use crate::support::records;
@@ -213,9 +215,9 @@ impl Cluster {
         self.nodes.iter().map(|node| &node.proxy)
     }
 
-    /// How many faults on the wire are still to come.
-    pub fn armed(&self) -> usize {
-        self.proxies().map(Proxy::armed).sum()
+    /// The proxy of a broker.
+    pub fn proxy(&self, index: usize) -> &Proxy {
+        &self.nodes[index].proxy
     }
 
     /// Where each broker keeps its logs.
@@ -314,35 +316,6 @@ impl Cluster {
             let all = metadata.topics().iter().flat_map(|topic| topic.partitions());
             all.into_iter().all(|p| p.isr().len() == BROKERS && p.leader() > 0).then_some(())
         });
-    }
-
-    /// Gives every partition back to the first of its replicas. Gives how many moved.
-    ///
-    /// # Panics
-    /// When Kafka's tool fails.
-    pub fn elect_preferred_leaders(&self) -> usize {
-        let servers: Vec<String> = self.nodes.iter().map(|node| node.direct.to_string()).collect();
-        let output = Command::new("java")
-            .args(java(
-                self.nodes[0].folder.path(),
-                &self.libs,
-                "org.apache.kafka.tools.LeaderElectionCommand",
-            ))
-            .args(["--bootstrap-server", &servers.join(",")])
-            .args(["--election-type", "preferred", "--all-topic-partitions"])
-            .output()
-            .expect("java");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(
-            output.status.success(),
-            "leaders were not elected:\n{said}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        // "Successfully completed leader election (PREFERRED) for partitions a-0, a-1": its own words.
-        said.lines()
-            .filter(|line| line.starts_with("Successfully completed"))
-            .map(|line| line.matches(", ").count() + 1)
-            .sum()
     }
 }
 

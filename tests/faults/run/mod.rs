@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-
-use crate::checker::{Evidence, Guarantee, Scene, Verdict, check};
-use crate::cluster::{BROKERS, Cluster};
-use crate::feed::Feed;
+use crate::checker::{Evidence, Verdict, check};
+use crate::cluster::Cluster;
 use crate::feeding::Feeding;
-use crate::proxy::{self, Api, Proxy};
-use crate::schedule::{Fault, Schedule};
+use crate::schedule::Fault;
 use crate::support::processes::{Radstream, RadstreamCommand};
 use crate::support::records::{self, Isolation, TopicReader};
 use crate::support::server::wait_until;
+use crate::watch::Watch;
+
+mod inflict;
+mod plan;
+
+pub use plan::Plan;
 
 /// Partitions of every topic.
 pub const PARTITIONS: i32 = 6;
@@ -41,114 +43,13 @@ pub struct Sample {
     pub findings: usize,
 }
 
-/// What a run is made of.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Prefix of topics and group.
-    pub name: String,
-    pub feed: Feed,
-    pub schedule: Schedule,
-    /// Processes at the start.
-    pub processes: usize,
-    /// Known to the group by name, so that a restart is no rebalance.
-    pub static_members: bool,
-    /// Reports a second that a process labels at most: faults must find work to disturb.
-    pub rate: f64,
-    /// Whether the rules stand in for the student. Delivery is the same, and the runs are faster.
-    pub rules: bool,
-    pub guarantee: Guarantee,
-    /// A defect to plant; only a test build has any.
-    pub bug: Option<&'static str>,
-    /// Without a new finding for so long, something is stuck.
-    pub patience: Duration,
-    /// Messages a second; `None`: all are there at the start.
-    pub pace: Option<f64>,
-    /// A limit of the findings topic, in bytes, that the brokers enforce until a process ends by it.
-    pub refuse_over: Option<u32>,
-}
-
-impl Plan {
-    pub fn new(name: impl Into<String>, feed: Feed, schedule: Schedule) -> Self {
-        Self {
-            name: name.into(),
-            feed,
-            schedule,
-            processes: 2,
-            static_members: true,
-            rate: 150.0,
-            rules: true,
-            guarantee: Guarantee::ExactlyOnce,
-            bug: None,
-            patience: STALL,
-            pace: None,
-            refuse_over: None,
-        }
-    }
-
-    fn topic(&self, kind: &str) -> String {
-        format!("{}.{kind}", self.name)
-    }
-
-    fn scene(&self, cluster: &Cluster) -> Scene {
-        Scene {
-            client: cluster.client(),
-            input: self.topic("in"),
-            findings: self.topic("findings"),
-            escalations: self.topic("escalations"),
-            distillation: self.topic("distillation"),
-            dead_letters: self.topic("dead"),
-            group: format!("{}.group", self.name),
-            escalates: true,
-            data_folders: cluster.data_folders(),
-        }
-    }
-
-    fn config(&self, servers: &str, instance: &str) -> String {
-        format!(
-            "[kafka]
-bootstrap_servers = \"{servers}\"
-group = \"{name}.group\"
-instance_id = \"{instance}\"
-static_membership = {fixed}
-session_timeout_ms = 6000
-[topics]
-reports = [\"{name}.in\"]
-findings = \"{name}.findings\"
-escalations = \"{name}.escalations\"
-distillation = \"{name}.distillation\"
-dead_letters = \"{name}.dead\"
-replication_factor = 3
-[delivery]
-guarantee = \"{guarantee}\"
-transaction_timeout_ms = 4000
-commit_interval_ms = 100
-commit_records = 100
-[student]
-labeler = \"{labeler}\"
-sessions = 1
-max_reports_per_second = {rate:?}
-[publish]
-max_dead_letter_ratio = 0.5
-[http]
-listen = \"127.0.0.1:0\"
-",
-            name = self.name,
-            fixed = self.static_members,
-            guarantee = match self.guarantee {
-                Guarantee::ExactlyOnce => "exactly_once",
-                Guarantee::AtLeastOnce => "at_least_once",
-            },
-            labeler = if self.rules { "rules" } else { "student" },
-            rate = self.rate,
-        )
-    }
-}
-
 /// The end of a run.
 pub struct Ended {
     pub verdict: Verdict,
     /// What the process in the first slot held, over time.
     pub samples: Vec<Sample>,
+    /// What the processes said of themselves, where that was watched.
+    pub watch: Option<Watch>,
 }
 
 /// A run while it lasts.
@@ -165,6 +66,9 @@ struct Run<'a> {
     fired: BTreeMap<&'static str, usize>,
     /// What the process in the first slot held, over time.
     samples: Vec<Sample>,
+    watch: Option<Watch>,
+    /// A second reader of the findings, that takes its time.
+    slow: Option<TopicReader>,
     /// Processes that ended without being told to.
     died: Vec<String>,
     /// Something did not come to its end.
@@ -191,11 +95,18 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
     }
     let steps = plan.schedule.steps.len();
     let mut feeding = Feeding::start(cluster.client(), plan.topic("in"), plan.feed, plan.pace);
-    if steps == 0 {
+    if steps == 0 || plan.at_once {
         feeding.all();
     }
-    let reader =
-        TopicReader::new(&cluster.client(), &[&plan.topic("findings")], Isolation::ReadCommitted);
+    let findings = [&*plan.topic("findings")];
+    let reader = TopicReader::new(&cluster.client(), &findings, Isolation::ReadCommitted);
+    let slow = plan.watched.then(|| {
+        let mut client = cluster.client();
+        // It takes what it is asked for and hardly more, and nobody asks it before the end.
+        client.set("queued.min.messages", "1").set("queued.max.messages.kbytes", "64");
+        client.set("fetch.message.max.bytes", "65536").set("fetch.queue.backoff.ms", "5");
+        TopicReader::new(&client, &findings, Isolation::ReadCommitted)
+    });
     let mut run = Run {
         plan,
         cluster,
@@ -206,6 +117,8 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
         reader,
         fired: BTreeMap::new(),
         samples: Vec::new(),
+        watch: plan.watched.then(Watch::new),
+        slow,
         died: Vec::new(),
         stuck: None,
         logs: Vec::new(),
@@ -222,6 +135,9 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
         // Work must be left when the last one falls: else it meets nothing.
         seen_at_last_fault = run.reader.messages().len();
         run.inflict(step.fault);
+        if run.stuck.is_some() {
+            break;
+        }
     }
     if run.stuck.is_none() && run.wait(events) {
         run.wait_for_letters(letters);
@@ -232,7 +148,7 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
     let (fired, died) = (std::mem::take(&mut run.fired), std::mem::take(&mut run.died));
     let (stuck, logs) = (run.stuck.take(), std::mem::take(&mut run.logs));
     let mut evidence = Evidence::collect(&plan.scene(run.cluster));
-    evidence.saw_during(run.reader.read_to_end());
+    evidence.saw_during(run.slow.as_mut().unwrap_or(&mut run.reader).read_to_end());
     evidence.guarantee = plan.guarantee;
     let counts = |of: BTreeMap<&str, usize>| {
         of.into_iter().map(|(kind, count)| (kind.to_owned(), count as u64)).collect()
@@ -249,7 +165,7 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
             println!("the end of {name}'s log:\n{tail}");
         }
     }
-    Ended { verdict, samples }
+    Ended { verdict, samples, watch: run.watch }
 }
 
 impl Run<'_> {
@@ -332,9 +248,22 @@ impl Run<'_> {
         });
     }
 
+    /// Asks the processes what they say of themselves.
+    fn look(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        if watch.is_due() {
+            for (slot, process) in self.slots.iter_mut().enumerate() {
+                if let Some(process) = process {
+                    watch.look(&format!("p{slot}"), process);
+                }
+            }
+        }
+    }
+
     /// Starts anew what has ended by itself, as Kubernetes would, and notes it.
     fn reap(&mut self) {
         self.sample();
+        self.look();
         for slot in 0..self.slots.len() {
             let Some(process) = self.slots[slot].as_mut() else { continue };
             if let Some(status) = process.try_wait() {
@@ -343,131 +272,6 @@ impl Run<'_> {
                 self.died.push(format!("p{slot} ended by itself ({status}): {why}"));
                 self.slots[slot] = Some(self.spawn(&format!("p{slot}")));
             }
-        }
-    }
-
-    fn inflict(&mut self, fault: Fault) {
-        match fault {
-            Fault::Kill { slot, after } => {
-                self.until_request(after);
-                // Dropping kills.
-                self.slots[slot] = None;
-                self.slots[slot] = Some(self.spawn(&format!("p{slot}")));
-            }
-            Fault::Terminate { slot } => {
-                if let Some(process) = self.slots[slot].take() {
-                    self.end_one(&format!("p{slot}"), process);
-                }
-                self.slots[slot] = Some(self.spawn(&format!("p{slot}")));
-            }
-            Fault::Join => {
-                let name = format!("j{}", self.joins);
-                self.joins += 1;
-                let process = self.spawn(&name);
-                self.joined.push((name, process));
-                // It has joined when the group says so.
-                let members = self.slots.len() + self.joined.len();
-                self.until_members(members);
-            }
-            Fault::Leave => {
-                if self.joined.is_empty() {
-                    return;
-                }
-                let (name, process) = self.joined.remove(0);
-                self.end_one(&name, process);
-            }
-            Fault::KillBroker { broker } => {
-                self.cluster.kill(broker);
-                // The other two have taken over when findings come again.
-                let more = self.reader.messages().len() + 20;
-                self.wait(more.min(self.plan.feed.totals().0));
-                self.cluster.restart(broker);
-            }
-            Fault::RestartBroker { broker } => {
-                self.cluster.stop(broker);
-                self.cluster.restart(broker);
-                let moved = self.cluster.elect_preferred_leaders();
-                *self.fired.entry("leaders moved").or_insert(0) += moved;
-            }
-            Fault::Transaction { api, when, act } => {
-                // Whichever broker the next such request goes to.
-                let wire = proxy::Fault { api, when, act, count: 1 };
-                self.cluster.proxies().for_each(|proxy| proxy.arm(wire));
-                let met = self.wait_or(|run| run.cluster.armed() < BROKERS);
-                self.cluster.proxies().for_each(Proxy::disarm);
-                if !met {
-                    return;
-                }
-            }
-            Fault::Freeze { slot } => {
-                let members = self.slots.len() + self.joined.len();
-                self.signal(slot, "STOP");
-                // Its partitions are given away, and others work on them.
-                self.until_members(members - 1);
-                let more = self.reader.messages().len() + 60;
-                self.wait(more.min(self.plan.feed.totals().0));
-                self.signal(slot, "CONT");
-                self.until_members(members);
-            }
-            Fault::Twin { slot } => {
-                let mut twin = self.spawn(&format!("p{slot}"));
-                let Some(mut first) = self.slots[slot].take() else { return };
-                let mut ended = None;
-                self.wait_or(|_| {
-                    ended = first.try_wait().or_else(|| twin.try_wait());
-                    ended.is_some()
-                });
-                let code = ended.and_then(|status| status.code());
-                if code != Some(70) {
-                    self.died.push(format!("of two twins none ended with 70, but {ended:?}"));
-                }
-                let rest = if first.try_wait().is_some() { twin } else { first };
-                self.slots[slot] = Some(rest);
-            }
-        }
-        self.fired(fault);
-    }
-
-    /// Waits until one more request of that kind has come by.
-    fn until_request(&mut self, api: Api) {
-        let seen = |run: &Self| -> u64 {
-            run.cluster.proxies().map(|proxy| proxy.counts().requests_of(api)).sum()
-        };
-        let (before, deadline) = (seen(self), Instant::now() + STALL);
-        while seen(self) == before {
-            if Instant::now() > deadline {
-                self.stuck = Some(format!("no {api:?} within {STALL:?}"));
-                return;
-            }
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
-    }
-
-    fn signal(&mut self, slot: usize, name: &str) {
-        if let Some(process) = &self.slots[slot] {
-            process.signal(name);
-        }
-    }
-
-    /// Waits until the group has so many members.
-    fn until_members(&mut self, members: usize) {
-        let asking: BaseConsumer = self.cluster.client().create().expect("a consumer");
-        let group = format!("{}.group", self.plan.name);
-        let deadline = Instant::now() + STALL;
-        loop {
-            self.reader.read_some();
-            let found = asking.fetch_group_list(Some(&group), Duration::from_secs(5));
-            let count = found
-                .ok()
-                .and_then(|list| list.groups().first().map(|group| group.members().len()));
-            if count == Some(members) {
-                return;
-            }
-            if Instant::now() > deadline {
-                self.stuck = Some(format!("the group has {count:?} members, not {members}"));
-                return;
-            }
-            self.reap();
         }
     }
 

@@ -1,0 +1,128 @@
+//! What a cluster can be made to suffer, or to do, beyond the end of a broker.
+
+use std::process::Command;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, Producer};
+
+use super::Cluster;
+use crate::support::kafka::java;
+use crate::support::server::{PATIENCE, wait_until};
+
+impl Cluster {
+    /// From now on a broker can write nothing any more, as when its disk is full: the kernel lets none of its
+    /// files grow. Waits until it has noticed and ended, as a broker does that has no other disk.
+    ///
+    /// # Panics
+    /// When util-linux' `prlimit` is missing, or the broker has not ended in time.
+    pub fn fill_disk(&mut self, index: usize) {
+        let server = self.nodes[index].server.as_ref().expect("a running broker");
+        let limited = Command::new("prlimit")
+            .args(["--fsize=0:0", "--pid", &server.pid().to_string()])
+            .status()
+            .expect("prlimit, of util-linux");
+        assert!(limited.success(), "the size of files was not limited");
+        let code = wait_until("a broker without a disk to end", PATIENCE, || server.exit_code());
+        self.nodes[index].server = None;
+        // Its log has no room either; by its own will it ends with 1.
+        assert_eq!(code, 1, "the broker's end");
+    }
+
+    /// Sets or lifts a quota of what radstream's clients may write, and read, of each broker.
+    ///
+    /// # Panics
+    /// When Kafka's tool fails.
+    pub fn set_quota(&self, bytes_per_second: Option<u32>) {
+        let change = match bytes_per_second {
+            Some(rate) => {
+                let both = format!("producer_byte_rate={rate},consumer_byte_rate={rate}");
+                ["--add-config".to_owned(), both]
+            }
+            None => ["--delete-config", "producer_byte_rate,consumer_byte_rate"].map(str::to_owned),
+        };
+        let client = ["--alter", "--entity-type", "clients", "--entity-name", "radstream"];
+        let args: Vec<&str> = client.into_iter().chain(change.iter().map(String::as_str)).collect();
+        self.tool("kafka.admin.ConfigCommand", &args);
+    }
+
+    /// Gives every partition back to the first of its replicas. Gives how many moved.
+    ///
+    /// # Panics
+    /// When Kafka's tool fails.
+    pub fn elect_preferred_leaders(&self) -> usize {
+        let said = self.tool(
+            "org.apache.kafka.tools.LeaderElectionCommand",
+            &["--election-type", "preferred", "--all-topic-partitions"],
+        );
+        // "Successfully completed leader election (PREFERRED) for partitions a-0, a-1": its own words.
+        said.lines()
+            .filter(|line| line.starts_with("Successfully completed"))
+            .map(|line| line.matches(", ").count() + 1)
+            .sum()
+    }
+
+    /// A name, of those that begin so, whose group and whose first process' transactions have different
+    /// coordinators: one can then be lost without the other.
+    pub fn name_of_two_coordinators(&self, start: &str) -> String {
+        let mut names = (0..64).map(|number| format!("{start}-{number}"));
+        let apart = |name: &String| {
+            let (group, transactions) = self.coordinators(&format!("{name}.group"), "p0");
+            group != transactions
+        };
+        names.find(apart).expect("not one broker coordinates everything")
+    }
+
+    /// Which brokers coordinate a group and the transactions of one of its instances.
+    ///
+    /// # Panics
+    /// When the brokers do not tell.
+    pub fn coordinators(&self, group: &str, instance: &str) -> (usize, usize) {
+        let id = format!("{group}.{instance}");
+        // Both topics come into being when they are first needed.
+        let mut config = self.client();
+        let producer: BaseProducer =
+            config.set("transactional.id", "coordinators").create().expect("a producer");
+        producer.init_transactions(PATIENCE).expect("a coordinator of transactions");
+        let asking: BaseConsumer =
+            self.client().set("group.id", "coordinators").create().expect("a consumer");
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition("coordinators", 0);
+        asking.committed_offsets(asked, PATIENCE).expect("a coordinator of groups");
+        let leader = |topic: &str, name: &str| {
+            wait_until("a coordinator to be known", PATIENCE, || {
+                let metadata = asking.fetch_metadata(Some(topic), PATIENCE).ok()?;
+                let partitions = metadata.topics().first()?.partitions();
+                let number = java_hash(name) as usize % partitions.len().max(1);
+                let leader = partitions.iter().find(|p| p.id() as usize == number)?.leader();
+                usize::try_from(leader - 1).ok()
+            })
+        };
+        (leader("__consumer_offsets", group), leader("__transaction_state", &id))
+    }
+
+    /// Runs one of Kafka's tools against the brokers; what it says.
+    fn tool(&self, class: &str, args: &[&str]) -> String {
+        let servers: Vec<String> = self.nodes.iter().map(|node| node.direct.to_string()).collect();
+        let output = Command::new("java")
+            .args(java(self.nodes[0].folder.path(), &self.libs, class))
+            .args(["--bootstrap-server", &servers.join(",")])
+            .args(args)
+            .output()
+            .unwrap_or_else(|e| panic!("java does not start ({e}): run `make deps`"));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success(),
+            "{class} failed:\n{said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        said
+    }
+}
+
+/// `String.hashCode` without its sign, of ASCII: by it Kafka chooses coordinators.
+fn java_hash(text: &str) -> u32 {
+    let hash =
+        text.bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+    hash & 0x7fff_ffff
+}
