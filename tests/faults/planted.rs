@@ -26,17 +26,16 @@ fn plan(bug: Bug) -> Plan {
         Bug::DropAbortedBatch | Bug::SwallowDeadLetter => {
             (2_400, Mix { transactions: 8, rebalances: 6, ..none })
         }
-        Bug::SkipEpochCheck => (4_800, Mix { rebalances: 4, ..none }),
-        Bug::LeakPastRevocation => (2_400, Mix { rebalances: 4, ..none }),
+        Bug::SkipEpochCheck | Bug::LeakPastRevocation => (4_800, Mix { rebalances: 4, ..none }),
     };
     let feed = Feed { poison_percent: 5, ..Feed::new(SEED, messages) };
     let plan = Plan::new(bug.name(), feed, Schedule { seed: SEED, steps: Vec::new() });
     let plan = match bug {
         // Much of what was fetched must still wait for the student when its partition is given away.
-        Bug::SkipEpochCheck => Plan { static_members: false, at_once: true, rate: 40.0, ..plan },
-        Bug::LeakPastRevocation | Bug::DropAbortedBatch | Bug::SwallowDeadLetter => {
-            Plan { static_members: false, ..plan }
+        Bug::SkipEpochCheck | Bug::LeakPastRevocation => {
+            Plan { static_members: false, at_once: true, rate: 40.0, ..plan }
         }
+        Bug::DropAbortedBatch | Bug::SwallowDeadLetter => Plan { static_members: false, ..plan },
         Bug::CommitBeforeDeliveries => Plan { processes: 1, ..plan },
         Bug::AcknowledgeRefused => Plan {
             processes: 1,
