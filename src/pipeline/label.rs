@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
+use crate::broker::Ticket;
 use crate::decode::DecodeOptions;
 use crate::drift::{Observed, least};
 use crate::publish::{EncodeError, Identity, Labelled, Publisher};
@@ -48,10 +49,10 @@ pub struct Labeling {
 }
 
 /// Runs until the batches end, as session thread number `thread`. Asks for the next batch before it
-/// runs the one at hand.
+/// runs the one at hand. What is not `ours` any more is not labelled.
 pub fn run(
     labeling: &Labeling,
-    thread: usize,
+    (thread, ours): (usize, &dyn Fn(&Ticket) -> bool),
     wanted: &Sender<()>,
     batches: &Receiver<Batch<Task>>,
     finished: &Sender<Finished>,
@@ -64,7 +65,8 @@ pub fn run(
     for batch in batches {
         // The batcher may have ended already; what it sent is still ours to do.
         wanted.try_send(()).ok();
-        for done in labeling.turn(thread, batch, stop) {
+        let (batch, forgone) = forgo(batch, ours);
+        for done in forgone.into_iter().chain(labeling.turn(thread, batch, stop)) {
             if finished.send(done).is_err() {
                 return;
             }
@@ -75,6 +77,9 @@ pub fn run(
 impl Labeling {
     /// Labels a micro-batch with the generation that it was made for, and lets go of that one.
     fn turn(&self, thread: usize, batch: Batch<Task>, stop: &Stop) -> Vec<Finished> {
+        if batch.items.is_empty() {
+            return Vec::new();
+        }
         let generation = batch.items.first().map(|task| Arc::clone(&task.generation));
         match generation.as_ref().and_then(|generation| generation.session(thread)) {
             Some(mut session) => {
@@ -280,6 +285,19 @@ impl Labeling {
         let outgoing = std::iter::once(findings).chain(escalation).chain(marker).collect();
         Ok(Part { outcome, outgoing })
     }
+}
+
+/// Sorts out reports whose partition was given away, or came back anew, while they waited: after a rebalance
+/// with a full queue there may be thousands of them before the first of ours. Nothing of them is published,
+/// the transaction thread knows their assignment as closed; their next owner labels them.
+fn forgo(batch: Batch<Task>, ours: &dyn Fn(&Ticket) -> bool) -> (Batch<Task>, Vec<Finished>) {
+    let Batch { bucket, items } = batch;
+    let (items, gone): (Vec<_>, Vec<_>) =
+        items.into_iter().partition(|task| ours(&task.flight.record.ticket));
+    metrics::counter!(names::FORGONE_REPORTS_TOTAL).increment(gone.len() as u64);
+    let nothing = || Part { outcome: Outcome::plain("revoked"), outgoing: Vec::new() };
+    let forgone = gone.into_iter().filter_map(|task| task.flight.complete(task.part, nothing()));
+    (Batch { bucket, items }, forgone.collect())
 }
 
 /// A micro-batch, sorted by what is known of its texts.

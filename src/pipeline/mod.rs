@@ -13,15 +13,15 @@
 //! A stage ends because its input closes: the poll thread drops the first sender, and the end
 //! ripples through. Queues are bounded; the byte budget bounds what is between fetch and commit.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::bounded;
 use rdkafka::error::KafkaError;
 
-use crate::broker::Record;
 use crate::broker::assignment::Backwards;
 use crate::broker::committer::CommitError;
+use crate::broker::{Record, Ticket};
 use crate::decode::DecodeOptions;
 use crate::extract::ExtractPolicy;
 use crate::publish::Publisher;
@@ -177,8 +177,12 @@ pub fn run(
         for thread in 0..sessions {
             let (wanted, batches) = (wanted_in.clone(), batches_out.clone());
             let finished = ends.finished.clone();
+            let consumer = Weak::clone(&ends.consumer);
             spawn(scope, stop, "session", move || {
-                label::run(labeling, thread, &wanted, &batches, &finished, stop);
+                let ours = |ticket: &Ticket| {
+                    consumer.upgrade().is_none_or(|consumer| consumer.is_current(ticket))
+                };
+                label::run(labeling, (thread, &ours), &wanted, &batches, &finished, stop);
             })?;
         }
         drop((wanted_in, batches_out));

@@ -57,6 +57,7 @@ metrics_table! {
     BATCH_PADDING_RATIO Histogram "radstream_batch_padding_ratio" "Share of a micro-batch that is padding, 0 to 1.";
     INFERENCE_DURATION_SECONDS Histogram "radstream_inference_duration_seconds" "Time of one session run.";
     REMEMBERED_REPORTS_TOTAL Counter "radstream_remembered_reports_total" "Reports whose text was labelled before: answered from memory, without inference.";
+    FORGONE_REPORTS_TOTAL Counter "radstream_forgone_reports_total" "Reports that were not labelled because their partition was given away while they waited; its next owner labels them.";
     TOKENS_TOTAL Counter "radstream_tokens_total" "Real tokens labelled.";
     FINDINGS_TOTAL Counter "radstream_findings_total" "Committed findings; labels observation, status.";
     DECISIONS_TOTAL Counter "radstream_decisions_total" "Routing decisions; labels route, reason.";

@@ -28,7 +28,11 @@ pub struct Teach<'a> {
 impl<'a> Teach<'a> {
     pub fn create(name: &'static str, partitions: i32, options: TeacherOptions) -> Self {
         let broker = KafkaBroker::shared();
-        let teach = Self { broker, name, server: TeacherServer::start(options).unwrap() };
+        let teach = Self {
+            broker,
+            name,
+            server: TeacherServer::start(options).expect("a port of loopback"),
+        };
         for kind in ["in", "findings", "escalations", "retries", "distillation", "dead"] {
             broker.create_topic(&teach.topic(kind), partitions, &[]);
         }
@@ -103,7 +107,10 @@ model = \"stub-teacher\"
 
     fn read<T: serde::de::DeserializeOwned>(&self, kind: &str, contract: Contract) -> Vec<T> {
         let messages = self.broker.read_committed_all(&self.topic(kind));
-        messages.iter().map(|message| decode(contract, message.bytes()).unwrap()).collect()
+        messages
+            .iter()
+            .map(|message| decode(contract, message.bytes()).expect("as its schema asks"))
+            .collect()
     }
 
     /// Every escalation has exactly one terminal revision under its key; nothing else was published;
@@ -113,14 +120,14 @@ model = \"stub-teacher\"
         let mut awaited: BTreeMap<_, &Message> = BTreeMap::new();
         for message in &escalations {
             let escalation: Escalation<'static> =
-                decode(Contract::Escalation, message.bytes()).unwrap();
+                decode(Contract::Escalation, message.bytes()).expect("as its schema asks");
             awaited.insert((escalation.report_key.to_string(), escalation.report_version), message);
         }
         assert_eq!(awaited.len(), escalations.len(), "the feed itself is doubled");
         let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
         for message in self.broker.read_committed_all(&self.topic("findings")) {
             let event: FindingsEvent<'static> =
-                decode(Contract::Findings, message.bytes()).unwrap();
+                decode(Contract::Findings, message.bytes()).expect("as its schema asks");
             let place = (event.report_key.to_string(), event.report_version);
             let escalated = awaited.remove(&place).expect("escalated, and not ended before");
             assert_eq!(message.key, escalated.key);

@@ -102,6 +102,19 @@ fn events(done: &[Finished]) -> Vec<FindingsEvent<'static>> {
 }
 
 #[test]
+fn what_was_given_away_while_it_waited_is_not_labelled_and_publishes_nothing() {
+    let (labeling, of) = (labeling(), generation(0));
+    let feed: Vec<_> = (0..4).map(|n| message(&format!("A{n}"), "No effusion.")).collect();
+    let items = tasks(&labeling, &of, &feed);
+    let ours = |ticket: &Ticket| ticket.offset >= 3;
+    let (batch, forgone) = forgo(Batch { bucket: 512, items }, &ours);
+    let left: Vec<_> = batch.items.iter().map(|task| task.flight.record.ticket.offset).collect();
+    assert_eq!(left, [3]);
+    assert_eq!(forgone.len(), 3, "each goes on, so that its place in the budget is given back");
+    assert!(forgone.iter().all(|done| done.outgoing.is_empty() && done.cost > 0));
+}
+
+#[test]
 fn m14_a_redelivery_has_the_same_event_id_and_costs_no_second_inference() {
     let (labeling, of) = (labeling(), generation(1 << 20));
     let mut session = Counting::new(0);
