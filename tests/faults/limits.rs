@@ -7,7 +7,7 @@ use crate::clean::{full, seed};
 use crate::cluster::Cluster;
 use crate::feed::Feed;
 use crate::run::{Plan, run};
-use crate::schedule::{Mix, Schedule};
+use crate::schedule::{Fault, Mix, Schedule, Step};
 use crate::watch::Watch;
 
 /// Small, so that it is full.
@@ -23,9 +23,11 @@ fn hold(name: &str, feed: Feed, mix: Mix, change: impl FnOnce(Plan) -> Plan) -> 
         watched: true,
         ..Plan::new(name, feed, Schedule { seed: feed.seed, steps: Vec::new() })
     };
-    let plan = change(plan);
-    let schedule = Schedule::draw(feed.seed, mix, 0..plan.processes, feed.totals().0);
-    let ended = run(&Plan { schedule, ..plan }, &mut cluster);
+    let mut plan = change(plan);
+    if plan.schedule.steps.is_empty() {
+        plan.schedule = Schedule::draw(feed.seed, mix, 0..plan.processes, feed.totals().0);
+    }
+    let ended = run(&plan, &mut cluster);
     let watch = ended.watch.expect("this plan is watched");
     let budget = (BUDGET_MIB << 20) as f64;
     println!(
@@ -51,7 +53,7 @@ fn feed(short: u64, long: u64) -> Feed {
 fn three_times_as_much_as_can_be_labelled() {
     // Of what comes in, so much is labelled in the same time.
     const RATE: f64 = 100.0;
-    let watch = hold("overload", feed(3_000, 30_000), Mix::default(), |plan| Plan {
+    let watch = hold("overload", feed(2_400, 30_000), Mix::default(), |plan| Plan {
         processes: 1,
         rate: RATE,
         pace: Some(3.0 * RATE),
@@ -81,13 +83,19 @@ fn ten_thousand_keys_on_one_partition() {
 
 #[test]
 fn a_quota_of_the_brokers() {
-    let mix = Mix { quotas: if full() { 6 } else { 2 }, ..Mix::default() };
-    // Slow enough for work to be left when Kafka's tool is done.
-    hold("quota", feed(4_000, 40_000), mix, |plan| Plan { rate: 30.0, ..plan });
+    // Of each broker: a part of what the processes write.
+    const QUOTA: Fault = Fault::Quota { bytes_per_second: 500 };
+    let feed = feed(3_000, 40_000);
+    let (findings, count) = (feed.totals().0, if full() { 6 } else { 2 });
+    // Work must be left when Kafka's tool is done, which takes seconds.
+    let places = (0..count).map(|number| findings * number / (2 * count));
+    let steps = places.map(|at| Step { at, fault: QUOTA }).collect();
+    let schedule = Schedule { seed: feed.seed, steps };
+    hold("quota", feed, Mix::default(), |plan| Plan { rate: 30.0, schedule, ..plan });
 }
 
 #[test]
 fn a_broker_whose_disk_is_full() {
     let mix = Mix { full_disks: if full() { 6 } else { 1 }, ..Mix::default() };
-    hold("full-disk", feed(4_000, 40_000), mix, |plan| Plan { rate: 60.0, ..plan });
+    hold("full-disk", feed(2_400, 40_000), mix, |plan| Plan { rate: 60.0, ..plan });
 }

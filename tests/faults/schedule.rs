@@ -86,7 +86,6 @@ pub struct Mix {
     pub twins: usize,
     pub lost_coordinators: usize,
     pub full_disks: usize,
-    pub quotas: usize,
 }
 
 /// A seeded plan.
@@ -116,7 +115,6 @@ impl Schedule {
         faults.extend((0..mix.freezes).map(|_| Fault::Freeze { slot: slot(&mut rng) }));
         faults.extend((0..mix.lost_coordinators).map(|_| Fault::LoseCoordinator));
         faults.extend((0..mix.full_disks).map(|n| Fault::FillDisk { broker: n % BROKERS }));
-        faults.extend((0..mix.quotas).map(|_| Fault::Quota { bytes_per_second: QUOTA }));
         faults.extend((0..mix.twins).map(|_| Fault::Twin { slot: slot(&mut rng) }));
         faults.extend((0..mix.rebalances).map(|_| Fault::Join));
         rng.shuffle(&mut faults);
@@ -176,9 +174,6 @@ fn transaction(number: usize) -> Fault {
 
 /// The client asks anew after half of the time of a transaction; two processes may share these.
 const UNHEARD: usize = 4;
-
-/// Bytes a second and broker: a part of what the processes read and write.
-const QUOTA: u32 = 500;
 
 /// Longer than a transaction may take here.
 const HOLD: std::time::Duration = std::time::Duration::from_secs(8);
