@@ -31,6 +31,8 @@ tests() {
     command -v java >/dev/null && command -v keytool >/dev/null || missing+=(default-jre-headless)
     # Certificates for the test brokers.
     command -v openssl >/dev/null || missing+=(openssl)
+    # Takes a broker its disk: tests/faults.
+    command -v prlimit >/dev/null || missing+=(util-linux)
     command -v mvn >/dev/null || missing+=(maven)
     command -v kcat >/dev/null || missing+=(kcat)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
