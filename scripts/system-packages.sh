@@ -37,7 +37,7 @@ tests() {
     command -v kcat >/dev/null || missing+=(kcat)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     if ((${#missing[@]})); then
-        require_debian "Java and Maven for the real Kafka of the tests, openssl for its certificates, kcat as a second reader, or Python's venv" \
+        require_debian "Java and Maven for the real Kafka of the tests, openssl for its certificates, kcat as a second reader, prlimit (util-linux) to fill a broker's disk, or Python's venv" \
             "${missing[@]}"
     fi
     local version
