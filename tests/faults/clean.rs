@@ -3,7 +3,7 @@
 use crate::cluster::Cluster;
 use crate::feed::Feed;
 use crate::run::{Plan, run};
-use crate::schedule::{Mix, Schedule};
+use crate::schedule::{Fault, Mix, Schedule};
 
 /// Drawn from when nothing else is asked for.
 const SEED: u64 = 20_261_128;
@@ -29,15 +29,16 @@ fn hold(name: &str, short: (u64, Mix), long: (u64, Mix), change: impl FnOnce(Pla
     let (messages, mix) = if full() { long } else { short };
     let mut cluster = Cluster::shared();
     let seed = seed();
-    let mut feed = Feed::new(seed, messages);
+    let feed = Feed::new(seed, messages);
     let mut plan = change(Plan::new(name, feed, Schedule { seed, steps: Vec::new() }));
     if full() {
         // The feed comes in portions, so that faults find work at any rate; this one saves hours.
         plan.rate *= FULL_RATE;
     }
-    feed = plan.feed;
-    let schedule = Schedule::draw(seed, mix, 0..plan.processes, feed.totals().0);
-    let ended = run(&Plan { schedule, ..plan }, &mut cluster);
+    if plan.schedule.steps.is_empty() {
+        plan.schedule = Schedule::draw(seed, mix, 0..plan.processes, plan.feed.totals().0);
+    }
+    let ended = run(&plan, &mut cluster);
     assert!(ended.verdict.is_clean(), "{name}:\n{}", ended.verdict);
 }
 
@@ -84,12 +85,13 @@ fn transactions_disturbed_on_the_wire() {
 #[test]
 fn the_coordinator_lost_in_the_middle_of_a_commit() {
     let name = Cluster::shared().name_of_two_coordinators("uncoordinated");
-    let mix = |lost_coordinators| Mix { lost_coordinators, ..Mix::default() };
-    // What a process says of itself tells when it has given up the producer.
-    hold(&name, (1_200, mix(2)), (20_000, mix(15)), |plan| Plan {
-        processes: 1,
-        watched: true,
-        ..plan
+    let none = Mix::default();
+    let count = if full() { 15 } else { 2 };
+    hold(&name, (1_200, none), (20_000, none), |plan| {
+        let findings = plan.feed.totals().0;
+        let schedule = Schedule::early(seed(), Fault::LoseCoordinator, count, findings);
+        // What a process says of itself tells when it has given up the producer.
+        Plan { processes: 1, watched: true, rate: 60.0, schedule, ..plan }
     });
 }
 

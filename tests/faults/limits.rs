@@ -7,7 +7,7 @@ use crate::clean::{full, seed};
 use crate::cluster::Cluster;
 use crate::feed::Feed;
 use crate::run::{Plan, run};
-use crate::schedule::{Fault, Mix, Schedule, Step};
+use crate::schedule::{Fault, Mix, Schedule};
 use crate::watch::Watch;
 
 /// Small, so that it is full; large enough for what every process holds besides to be less than a quarter of it.
@@ -86,11 +86,8 @@ fn a_quota_of_the_brokers() {
     // Of each broker: a part of what the processes write.
     const QUOTA: Fault = Fault::Quota { bytes_per_second: 500 };
     let feed = feed(3_000, 40_000);
-    let (findings, count) = (feed.totals().0, if full() { 6 } else { 2 });
-    // Work must be left when Kafka's tool is done, which takes seconds.
-    let places = (0..count).map(|number| findings * number / (2 * count));
-    let steps = places.map(|at| Step { at, fault: QUOTA }).collect();
-    let schedule = Schedule { seed: feed.seed, steps };
+    let count = if full() { 6 } else { 2 };
+    let schedule = Schedule::early(feed.seed, QUOTA, count, feed.totals().0);
     hold("quota", feed, Mix::default(), |plan| Plan { rate: 30.0, schedule, ..plan });
 }
 

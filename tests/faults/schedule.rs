@@ -84,7 +84,6 @@ pub struct Mix {
     pub transactions: usize,
     pub freezes: usize,
     pub twins: usize,
-    pub lost_coordinators: usize,
     pub full_disks: usize,
 }
 
@@ -113,7 +112,6 @@ impl Schedule {
             .extend((0..mix.broker_restarts).map(|n| Fault::RestartBroker { broker: n % BROKERS }));
         faults.extend((0..mix.transactions).map(transaction));
         faults.extend((0..mix.freezes).map(|_| Fault::Freeze { slot: slot(&mut rng) }));
-        faults.extend((0..mix.lost_coordinators).map(|_| Fault::LoseCoordinator));
         faults.extend((0..mix.full_disks).map(|n| Fault::FillDisk { broker: n % BROKERS }));
         faults.extend((0..mix.twins).map(|_| Fault::Twin { slot: slot(&mut rng) }));
         faults.extend((0..mix.rebalances).map(|_| Fault::Join));
@@ -126,6 +124,13 @@ impl Schedule {
         let steps = faults.into_iter().enumerate();
         let steps = steps.map(|(n, fault)| Step { at: n * width + rng.usize(..width), fault });
         Self { seed, steps: steps.collect() }
+    }
+
+    /// The same fault so many times, over the first half of `findings`: work must be left when a fault takes
+    /// seconds to be brought about.
+    pub fn early(seed: u64, fault: Fault, count: usize, findings: usize) -> Self {
+        let places = (0..count).map(|number| findings * number / (2 * count));
+        Self { seed, steps: places.map(|at| Step { at, fault }).collect() }
     }
 
     /// How many faults of each kind.

@@ -120,9 +120,8 @@ impl Cluster {
     }
 }
 
-/// `String.hashCode` without its sign, of ASCII: by it Kafka chooses coordinators.
+/// `Utils.abs(String.hashCode)`, of ASCII: by it Kafka chooses coordinators.
 fn java_hash(text: &str) -> u32 {
-    let hash =
-        text.bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-    hash & 0x7fff_ffff
+    let add = |hash: i32, byte: u8| hash.wrapping_mul(31).wrapping_add(byte.into());
+    text.bytes().fold(0, add).checked_abs().unwrap_or_default().unsigned_abs()
 }
