@@ -8,80 +8,40 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use apache_avro::writer::datum::GenericDatumWriter;
 use arrow_array::cast::AsArray as _;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use radstream::dataset::manifest::Manifest;
-use radstream::demo::teacher::{TeacherOptions, TeacherServer};
+use radstream::demo::teacher::TeacherOptions;
 use radstream::publish::{Contract, DistillationSample, SampleKind, VERSION_HEADER, decode};
 use support::escalations::Case;
-use support::kafka::KafkaBroker;
 use support::processes::{Finished, RadstreamCommand};
 use support::records::NewRecord;
+use support::teach::{PATIENCE, Teach};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(600);
 const PARTITIONS: i32 = 3;
 
 /// Topics, a teacher, and a folder for the dataset.
 struct Site {
-    broker: &'static KafkaBroker,
-    name: &'static str,
-    server: TeacherServer,
+    teach: Teach<'static>,
     folder: TempDir,
 }
 
 impl Site {
     fn create(name: &'static str) -> Self {
-        let broker = KafkaBroker::shared();
-        let server = TeacherServer::start(TeacherOptions::default()).unwrap();
-        for kind in ["in", "findings", "escalations", "retries", "distillation", "dead"] {
-            broker.create_topic(&format!("{name}.{kind}"), PARTITIONS, &[]);
-        }
-        Self { broker, name, server, folder: tempfile::tempdir().unwrap() }
+        let teach = Teach::create(name, PARTITIONS, TeacherOptions::default());
+        Self { teach, folder: tempfile::tempdir().unwrap() }
     }
 
     fn topic(&self, kind: &str) -> String {
-        format!("{}.{kind}", self.name)
+        self.teach.topic(kind)
     }
 
     fn config(&self) -> String {
-        format!(
-            "[kafka]
-bootstrap_servers = \"{servers}\"
-group = \"{name}.label\"
-instance_id = \"only\"
-session_timeout_ms = 10000
-[topics]
-reports = [\"{name}.in\"]
-findings = \"{name}.findings\"
-escalations = \"{name}.escalations\"
-retries = \"{name}.retries\"
-distillation = \"{name}.distillation\"
-dead_letters = \"{name}.dead\"
-replication_factor = 1
-[delivery]
-transaction_timeout_ms = 5000
-[http]
-listen = \"\"
-[student]
-labeler = \"rules\"
-[routing]
-min_confidence = 1.0
-max_escalation_rate = 1.0
-[teacher]
-group = \"{name}.teach\"
-[[teacher.providers]]
-name = \"stub\"
-base_url = \"{url}\"
-model = \"stub-teacher\"
-",
-            servers = self.broker.bootstrap(),
-            name = self.name,
-            url = self.server.base_url(),
-        )
+        // Nothing listens: the stages need not.
+        self.teach.config("only", "", "").replace("127.0.0.1:0", "")
     }
 
     fn run(&self, args: &[&str]) -> Finished {
@@ -138,7 +98,7 @@ model = \"stub-teacher\"
 
     /// Samples on the topic.
     fn samples(&self) -> Vec<(NewRecord, DistillationSample<'static>)> {
-        let messages = self.broker.read_committed_all(&self.topic("distillation"));
+        let messages = self.teach.broker.read_committed_all(&self.topic("distillation"));
         messages
             .into_iter()
             .filter(|message| message.value.is_some())
@@ -160,7 +120,7 @@ model = \"stub-teacher\"
     }
 
     fn write(&self, records: impl IntoIterator<Item = NewRecord>) {
-        self.broker.produce(&self.topic("distillation"), records);
+        self.teach.broker.produce(&self.topic("distillation"), records);
     }
 }
 
@@ -216,7 +176,7 @@ const KEPT: &str = "No pneumothorax beside the zebrine marker.";
 #[test]
 fn a_retraction_event_removes_the_sample_from_the_next_export() {
     let site = Site::create("ds-retract");
-    site.broker.produce(
+    site.teach.broker.produce(
         &site.topic("in"),
         [
             message("ACC1", RETRACTED, "F", "20260102030405"),
@@ -231,7 +191,7 @@ fn a_retraction_event_removes_the_sample_from_the_next_export() {
     // Pseudonyms: neither names nor accession numbers.
     assert!(!site.holds("OKONKWO") && !site.holds("ACC1") && !site.holds("RIS|"));
 
-    site.broker.produce(&site.topic("in"), [message("ACC1", "", "X", "20260103000000")]);
+    site.teach.broker.produce(&site.topic("in"), [message("ACC1", "", "X", "20260103000000")]);
     site.work_off();
     site.export(&[]);
     assert_eq!(site.texts(), BTreeMap::from([(KEPT.to_owned(), 1)]));
@@ -255,7 +215,9 @@ fn a_retraction_event_removes_the_sample_from_the_next_export() {
 
     // The report comes again, corrected, with a newer version.
     let corrected = "Corrected: no effusion beside the marker.";
-    site.broker.produce(&site.topic("in"), [message("ACC1", corrected, "C", "20260104000000")]);
+    site.teach
+        .broker
+        .produce(&site.topic("in"), [message("ACC1", corrected, "C", "20260104000000")]);
     site.work_off();
     site.export(&[]);
     assert_eq!(site.texts().len(), 2, "{:?}", site.texts());
@@ -267,7 +229,7 @@ fn an_export_goes_on_where_the_last_one_ended_whatever_came_meanwhile() {
     let site = Site::create("ds-resume");
     let escalate = |numbers: std::ops::Range<usize>| {
         let records = numbers.map(|number| Case::of_series(number).record());
-        site.broker.produce(&site.topic("escalations"), records);
+        site.teach.broker.produce(&site.topic("escalations"), records);
         site.run(&["run", "--stage", "teach", "--until-end"]);
     };
     // Nothing yet: an empty dataset, not an error.
@@ -318,7 +280,7 @@ fn an_export_goes_on_where_the_last_one_ended_whatever_came_meanwhile() {
     assert_eq!(site.texts()[&*of(7).1.sections[0].text], 2);
     // What the group has committed is what the manifest says.
     let committed =
-        site.broker.committed_offsets(&site.topic("dataset"), &site.topic("distillation"));
+        site.teach.broker.committed_offsets(&site.topic("dataset"), &site.topic("distillation"));
     let committed: BTreeMap<i32, i64> =
         committed.into_iter().map(|(partition, at)| (partition, at.unwrap())).collect();
     assert_eq!(committed, second.next_offsets);

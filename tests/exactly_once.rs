@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use support::kafka::KafkaBroker;
+use support::metrics;
 use support::processes::{Radstream, RadstreamCommand};
 use support::records::Message;
 use support::stage::{Stage, assert_exactly_once, expected, sources};
@@ -128,15 +129,11 @@ fn memory_stays_within_the_budget_while_two_hundred_thousand_messages_wait() {
     println!("peak resident memory {} MiB of {} MiB allowed", memory.peak >> 20, limit >> 20);
     assert!(memory.peak <= limit, "peak {} MiB, allowed {} MiB", memory.peak >> 20, limit >> 20);
     // The test would prove nothing if the budget had never been full.
-    let (_, metrics) = process.get("/metrics");
+    let (_, page) = process.get("/metrics");
     for probe in ["/livez", "/readyz", "/startupz"] {
         assert_eq!(process.get(probe).0, 200, "{probe}");
     }
-    let used = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("radstream_memory_used_bytes "))
-        .and_then(|value| value.parse::<f64>().ok())
-        .expect("the metric");
+    let used = metrics::value(&page, "radstream_memory_used_bytes").expect("the metric");
     assert!(used > 0.5 * (BUDGET_MIB << 19) as f64, "only {used} bytes of the budget were in use");
     ends_well(process);
 }
@@ -198,11 +195,10 @@ fn processes_that_come_and_go_leave_each_outcome_exactly_once() {
     for mut process in running {
         let address = process.address();
         let series = process.until("a lag of zero", GRACE, || {
-            let (_, metrics) = support::processes::http_get(&address, "/metrics").ok()?;
-            let lags: Vec<f64> = metrics
-                .lines()
-                .filter(|line| line.starts_with("radstream_consumer_lag_records{"))
-                .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+            let (_, page) = support::processes::http_get(&address, "/metrics").ok()?;
+            let lags: Vec<f64> = metrics::samples(&page)
+                .filter(|(series, _)| series.starts_with("radstream_consumer_lag_records{"))
+                .map(|(_, lag)| lag)
                 .collect();
             (!lags.is_empty() && lags.iter().all(|lag| *lag == 0.0)).then_some(lags.len())
         });

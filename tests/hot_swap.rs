@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use radstream::publish::{Contract, FindingsEvent, decode};
 use support::kafka::KafkaBroker;
+use support::metrics;
 use support::models::{Bad, ModelStore};
 use support::processes::{RadstreamCommand, http_get};
 use support::records::Message;
@@ -25,18 +26,16 @@ const SLACK: u64 = 96 << 20;
 const PATIENCE: Duration = Duration::from_secs(1800);
 const GRACE: Duration = Duration::from_secs(60);
 
-/// The model that labelled; `None` for an event without labels.
-fn version(message: &Message) -> Option<String> {
+/// The model that labelled, and when, ms; `None` for an event without labels.
+fn labelling(message: &Message) -> Option<(String, i64)> {
     let event: FindingsEvent<'static> =
         decode(Contract::Findings, message.bytes()).expect("a findings event");
-    event.model.map(|model| model.version.clone())
+    event.model.map(|model| (model.version.clone(), event.labelled_at))
 }
 
 /// Value of a metric without labels, or with exactly these.
 fn metric(page: &str, series: &str) -> f64 {
-    page.lines()
-        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
-        .unwrap_or(0.0)
+    metrics::value(page, series).unwrap_or(0.0)
 }
 
 /// Keeps the input topic ahead of the work, and knows what has come of it.
@@ -46,12 +45,16 @@ struct Flow<'a> {
     expected: usize,
     seen: usize,
     by_version: BTreeMap<String, usize>,
+    /// When each model labelled last, ms.
+    last: BTreeMap<String, i64>,
 }
 
 impl Flow<'_> {
     fn turn(&mut self, findings: &[Message]) {
         for message in &findings[self.seen..] {
-            if let Some(version) = version(message) {
+            if let Some((version, labelled_at)) = labelling(message) {
+                let last = self.last.entry(version.clone()).or_default();
+                *last = labelled_at.max(*last);
                 *self.by_version.entry(version).or_default() += 1;
             }
         }
@@ -66,6 +69,10 @@ impl Flow<'_> {
 
     fn of(&self, version: &str) -> usize {
         self.by_version.get(version).copied().unwrap_or(0)
+    }
+
+    fn has_labelled_since(&self, version: &str, moment: i64) -> bool {
+        self.last.get(version).is_some_and(|last| *last > moment)
     }
 }
 
@@ -84,12 +91,6 @@ fn twenty_models_come_under_load_five_are_refused_and_each_report_has_one_findin
     store.good("v-first");
     store.point_to("v-first");
     let name = |swap: usize| format!("v{swap:02}");
-    for swap in 0..SWAPS {
-        match bad(swap) {
-            Some(bad) => store.bad(&name(swap), bad),
-            None => store.good(&name(swap)),
-        }
-    }
     let student = format!(
         "[student]\nmodel = {:?}\nwatch_interval_s = 1\nsessions = 2\n",
         store.current().display().to_string()
@@ -99,8 +100,14 @@ fn twenty_models_come_under_load_five_are_refused_and_each_report_has_one_findin
     let address = process.address();
     let findings = stage.topic("findings");
     let mut reader = broker.reader(&[&findings]);
-    let mut flow =
-        Flow { stage: &stage, fed: 0, expected: 0, seen: 0, by_version: BTreeMap::new() };
+    let mut flow = Flow {
+        stage: &stage,
+        fed: 0,
+        expected: 0,
+        seen: 0,
+        by_version: BTreeMap::new(),
+        last: BTreeMap::new(),
+    };
     reader.until("findings of the first model", PATIENCE, |findings| {
         flow.turn(findings);
         flow.of("v-first") >= 200
@@ -121,7 +128,27 @@ fn twenty_models_come_under_load_five_are_refused_and_each_report_has_one_findin
             flow.turn(findings);
             findings.len() >= mark
         });
+        let held = match bad(swap) {
+            Some(bad) => {
+                store.bad(&next, bad);
+                None
+            }
+            None => Some(store.held(&next)),
+        };
         store.point_to(&next);
+        // No pause: the next model cannot be loaded before the old one has labelled beside the loading.
+        if let Some(held) = held {
+            reader.until("somebody who loads the next model", PATIENCE, |findings| {
+                flow.turn(findings);
+                held.is_loading()
+            });
+            let begun = now_ms();
+            reader.until("the old model at work meanwhile", PATIENCE, |findings| {
+                flow.turn(findings);
+                flow.has_labelled_since(&in_service, begun)
+            });
+            held.let_go();
+        }
         let before = flow.of(&in_service);
         reader.until("the next model, or its refusal", PATIENCE, |findings| {
             flow.turn(findings);
@@ -178,8 +205,7 @@ fn twenty_models_come_under_load_five_are_refused_and_each_report_has_one_findin
     assert!(process.get("/").1.contains(&in_service), "the page names the model");
     let log = process.stderr();
     assert_eq!(log.matches("a model was refused").count(), 5, "each is told once:\n{log}");
-    // No pause: while the next model loads, the old one labels batches. A count, whatever the machine does
-    // besides; every report that came meanwhile waits in the input topic otherwise.
+    // The log tells of those batches.
     let meanwhile: Vec<u64> = log.lines().filter_map(batches_while_loading).collect();
     println!("batches labelled by the old model while the next one loaded: {meanwhile:?}");
     assert_eq!(meanwhile.len(), 15, "each swap is told");
@@ -189,7 +215,8 @@ fn twenty_models_come_under_load_five_are_refused_and_each_report_has_one_findin
 
     assert_exactly_once(&stage, SEED);
     let all = broker.read_committed_all(&findings);
-    let used: BTreeSet<String> = all.iter().filter_map(version).collect();
+    let used: BTreeSet<String> =
+        all.iter().filter_map(labelling).map(|(version, _)| version).collect();
     let good = (0..SWAPS).filter(|swap| bad(*swap).is_none()).map(name);
     let good: BTreeSet<String> = good.chain(["v-first".to_owned()]).collect();
     assert_eq!(used, good, "every good model labelled, and no other");
@@ -202,6 +229,10 @@ fn twenty_models_come_under_load_five_are_refused_and_each_report_has_one_findin
     );
 }
 
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
 /// What the log says of a swap, as JSON or as text.
 fn batches_while_loading(line: &str) -> Option<u64> {
     let (_, rest) = line.split_once("batches_while_loading")?;
@@ -212,11 +243,8 @@ fn batches_while_loading(line: &str) -> Option<u64> {
 /// When each finding was made, ms, in their order, and by which model. Printed, not asserted: the machine
 /// has other work, too.
 fn times(findings: &[Message]) -> Vec<(i64, String)> {
-    let events = findings.iter().filter_map(|message| {
-        let event: FindingsEvent<'static> = decode(Contract::Findings, message.bytes()).ok()?;
-        Some((event.labelled_at, event.model?.version.clone()))
-    });
-    let mut times: Vec<_> = events.collect();
+    let mut times: Vec<_> =
+        findings.iter().filter_map(labelling).map(|(version, at)| (at, version)).collect();
     times.sort_unstable();
     times
 }

@@ -7,6 +7,7 @@ mod support;
 
 use radstream::demo::teacher::{Failures, Fault, TeacherOptions};
 use support::escalations::Case;
+use support::metrics;
 use support::processes::{Radstream, RadstreamCommand};
 use support::server::wait_until;
 use support::teach::{PATIENCE, RUN, Teach, ends_well};
@@ -19,11 +20,10 @@ const TOLD: f64 = 12.0;
 
 /// The sum of the series of `/metrics` whose name and labels hold all these words.
 fn sum(process: &mut Radstream, words: &[&str]) -> f64 {
-    let (_, metrics) = process.get("/metrics");
-    let series = metrics.lines().filter_map(|line| line.rsplit_once(' '));
-    series
+    let (_, page) = process.get("/metrics");
+    metrics::samples(&page)
         .filter(|(series, _)| words.iter().all(|word| series.contains(word)))
-        .map(|(_, value)| value.parse::<f64>().unwrap())
+        .map(|(_, value)| value)
         .sum()
 }
 

@@ -40,7 +40,7 @@ use clap::Parser;
 use cluster::Cluster;
 use feed::Feed;
 use run::{Plan, run};
-use schedule::{Mix, Schedule};
+use schedule::Mix;
 
 /// Most that memory may grow after the warm-up, MiB an hour.
 const LIMIT: f64 = 1.0;
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
         // The student itself: its memory is what is watched.
         rules: false,
         rate: 0.0,
-        ..Plan::new("soak", feed, Schedule { seed: arguments.seed, steps: Vec::new() })
+        ..Plan::new("soak", feed)
     };
     // One fault a minute, of all kinds; the first process is spared those that would end it.
     let minutes = arguments.hours * 60.0;
@@ -92,9 +92,8 @@ fn main() -> ExitCode {
         twins: share(0.02),
         ..Mix::default()
     };
-    let findings = plan.feed.totals().0;
-    let schedule = Schedule::draw(arguments.seed, mix, 1..plan.processes, findings);
-    let ended = run(&Plan { schedule, ..plan }, &mut Cluster::start());
+    let slots = 1..plan.processes;
+    let ended = run(&plan.with(mix, slots), &mut Cluster::start());
 
     let csv: String =
         std::iter::once(String::from("seconds,memory_bytes,files,threads,findings\n"))

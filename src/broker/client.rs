@@ -31,14 +31,14 @@ impl Callbacks {
     pub fn new(auth: Arc<Authenticator>) -> Self {
         Self { auth, logged: Mutex::new(HashMap::new()) }
     }
+}
 
-    /// How long quotas of the brokers held back `client` (consumer, producer) since the last statistics.
-    pub fn note_throttling(&self, client: &'static str, statistics: &Statistics) {
-        let throttles = statistics.brokers.values().filter_map(|broker| broker.throttle.as_ref());
-        let longest_ms = throttles.map(|window| window.max).max().unwrap_or_default();
-        metrics::gauge!(names::BROKER_THROTTLE_SECONDS, "client" => client)
-            .set(longest_ms as f64 / 1e3);
-    }
+/// How long quotas of the brokers held back `client` (consumer, producer) since the last statistics.
+pub(super) fn note_throttling(client: &'static str, statistics: &Statistics) {
+    let throttles = statistics.brokers.values().filter_map(|broker| broker.throttle.as_ref());
+    let longest_ms = throttles.map(|window| window.max).max().unwrap_or_default();
+    metrics::gauge!(names::BROKER_THROTTLE_SECONDS, "client" => client)
+        .set(longest_ms as f64 / 1e3);
 }
 
 impl ClientContext for Callbacks {
@@ -60,11 +60,11 @@ impl ClientContext for Callbacks {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
         // Reached the end of a partition: news, not trouble, and it comes by the poll as well.
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+        if code == RDKafkaErrorCode::PartitionEOF {
             return;
         }
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
         metrics::counter!(names::KAFKA_ERRORS_TOTAL, "code" => format!("{code:?}")).increment(1);
         let now = Instant::now();
         let mut logged = self.logged.lock();

@@ -23,7 +23,7 @@ use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use super::assignment::{Assignment, AssignmentListener, Backwards, Ends};
 use super::auth::Authenticator;
-use super::client::Callbacks;
+use super::client::{Callbacks, note_throttling};
 use super::ledger::PrefixEnd;
 use super::retirement::{Retirements, drop_aside};
 use super::standing::Membership;
@@ -85,7 +85,7 @@ impl ClientContext for Context {
 
     fn stats(&self, statistics: Statistics) {
         if !self.retired.load(Ordering::Relaxed) {
-            self.callbacks.note_throttling("consumer", &statistics);
+            note_throttling("consumer", &statistics);
             self.assignment.note_statistics(&statistics);
         }
     }

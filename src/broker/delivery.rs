@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProd
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::client::Callbacks;
+use super::client::{Callbacks, note_throttling};
 use super::protocol::{End, Facts, Fault, Step, Verdict, is_authorisation, judge};
 use crate::planted::{Bug, is_planted};
 
@@ -111,7 +111,7 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.callbacks.note_throttling("producer", &statistics);
+        note_throttling("producer", &statistics);
     }
 
     fn generate_oauth_token(

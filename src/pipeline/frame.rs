@@ -12,11 +12,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rdkafka::ClientConfig;
 
-use crate::broker::Record;
 use crate::broker::assignment::Ends;
 use crate::broker::auth::Authenticator;
 use crate::broker::committer::{Committer, CommitterOptions};
 use crate::broker::consumer::Consumer;
+use crate::broker::{Record, Ticket};
 use crate::telemetry::health::Health;
 use crate::telemetry::totals::Totals;
 
@@ -67,8 +67,20 @@ pub(super) struct WorkEnds {
     pub(super) finished: Sender<Finished>,
     /// Charged for every record between.
     pub(super) budget: Arc<Budget>,
-    /// Says whether a record is still ours. Weak: it must not keep the consumer in its group.
-    pub(super) consumer: Weak<Consumer>,
+    /// Says which records are still ours.
+    pub(super) ours: Ours,
+}
+
+/// Says whether a record is still ours: its partition has not gone to another member, nor come back by a new
+/// assignment, since it was fetched. Weak: it must not keep the consumer in its group.
+#[derive(Clone, Default)]
+pub(super) struct Ours(Weak<Consumer>);
+
+impl Ours {
+    /// False only when settle knows the assignment as closed: nothing of the record will be published.
+    pub(super) fn holds(&self, ticket: &Ticket) -> bool {
+        self.0.upgrade().is_some_and(|consumer| consumer.is_current(ticket))
+    }
 }
 
 /// Runs a stage whose own threads `work` starts. Blocks until all threads have ended.
@@ -143,8 +155,8 @@ where
             // Only now may the consumer leave the group.
             drop(settled_in);
         })?;
-        let weak = Arc::downgrade(&consumer);
-        work(scope, WorkEnds { chunks, finished, budget, consumer: weak })?;
+        let ours = Ours(Arc::downgrade(&consumer));
+        work(scope, WorkEnds { chunks, finished, budget, ours })?;
         spawn(scope, stop, "poll", move || poller.run(chunks_in, &settled_out, stop))
     });
     close(consumer);

@@ -77,9 +77,6 @@ pub fn run(
 impl Labeling {
     /// Labels a micro-batch with the generation that it was made for, and lets go of that one.
     fn turn(&self, thread: usize, batch: Batch<Task>, stop: &Stop) -> Vec<Finished> {
-        if batch.items.is_empty() {
-            return Vec::new();
-        }
         let generation = batch.items.first().map(|task| Arc::clone(&task.generation));
         match generation.as_ref().and_then(|generation| generation.session(thread)) {
             Some(mut session) => {

@@ -13,7 +13,7 @@
 //! A stage ends because its input closes: the poll thread drops the first sender, and the end
 //! ripples through. Queues are bounded; the byte budget bounds what is between fetch and commit.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::bounded;
@@ -177,11 +177,9 @@ pub fn run(
         for thread in 0..sessions {
             let (wanted, batches) = (wanted_in.clone(), batches_out.clone());
             let finished = ends.finished.clone();
-            let consumer = Weak::clone(&ends.consumer);
+            let ours = ends.ours.clone();
             spawn(scope, stop, "session", move || {
-                let ours = |ticket: &Ticket| {
-                    consumer.upgrade().is_none_or(|consumer| consumer.is_current(ticket))
-                };
+                let ours = |ticket: &Ticket| ours.holds(ticket);
                 label::run(labeling, (thread, &ours), &wanted, &batches, &finished, stop);
             })?;
         }

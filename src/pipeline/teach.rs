@@ -13,15 +13,14 @@
 //! it does not hold its partition up. All records there wait equally long, so they stand in the order
 //! of their time.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-use crate::broker::consumer::Consumer;
-use crate::broker::{Record, Ticket};
+use crate::broker::Record;
 use crate::publish::Publisher;
 use crate::teacher::ask::Teacher;
 use crate::teacher::merge::ReviewPolicy;
@@ -30,7 +29,7 @@ use crate::telemetry::totals::Totals;
 
 use super::StageError;
 use super::flight::Finished;
-use super::frame::{self, FrameOptions, spawn};
+use super::frame::{self, FrameOptions, Ours, spawn};
 use super::letters::Letters;
 use super::stop::{Mode, Stop};
 
@@ -81,15 +80,8 @@ struct Teaching {
     samples: bool,
     audit_chance: f64,
     versions: Versions,
-    consumer: Weak<Consumer>,
-}
-
-impl Teaching {
-    /// The record is still ours: its partition has not gone to another member since it was fetched.
-    /// What is not would be asked about in vain.
-    fn is_ours(&self, ticket: &Ticket) -> bool {
-        self.consumer.upgrade().is_some_and(|consumer| consumer.is_current(ticket))
-    }
+    /// What is not ours any more would be asked about in vain.
+    ours: Ours,
 }
 
 /// Runs stage teach until it is asked to stop, its ends are reached, or it fails. Blocks.
@@ -119,7 +111,7 @@ pub fn run(
         samples: options.samples,
         audit_chance: options.audit_chance,
         versions: Versions::new(VERSIONS),
-        consumer: Weak::new(),
+        ours: Ours::default(),
     };
     let window = options.window.clamp(1, Semaphore::MAX_PERMITS);
     // The window is free again at the commit: one that is half full of answers is worth a commit.
@@ -127,7 +119,7 @@ pub fn run(
     frame.commit.records = frame.commit.records.min((window / 2).max(1));
     frame::run(frame, stop, health, totals, move |scope, ends| {
         let (chunks, finished) = (ends.chunks, ends.finished);
-        teaching.consumer = ends.consumer;
+        teaching.ours = ends.ours;
         let teaching = Arc::new(teaching);
         spawn(scope, stop, "window", move || {
             dispatch(&teaching, &runtime, window, &chunks, &finished, stop);

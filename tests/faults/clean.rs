@@ -28,17 +28,13 @@ pub fn seed() -> u64 {
 fn hold(name: &str, short: (u64, Mix), long: (u64, Mix), change: impl FnOnce(Plan) -> Plan) {
     let (messages, mix) = if full() { long } else { short };
     let mut cluster = Cluster::shared();
-    let seed = seed();
-    let feed = Feed::new(seed, messages);
-    let mut plan = change(Plan::new(name, feed, Schedule { seed, steps: Vec::new() }));
+    let mut plan = change(Plan::new(name, Feed::new(seed(), messages)));
     if full() {
         // The feed comes in portions, so that faults find work at any rate; this one saves hours.
         plan.rate *= FULL_RATE;
     }
-    if plan.schedule.steps.is_empty() {
-        plan.schedule = Schedule::draw(seed, mix, 0..plan.processes, plan.feed.totals().0);
-    }
-    let ended = run(&plan, &mut cluster);
+    let slots = 0..plan.processes;
+    let ended = run(&plan.with(mix, slots), &mut cluster);
     assert!(ended.verdict.is_clean(), "{name}:\n{}", ended.verdict);
 }
 

@@ -26,18 +26,21 @@ impl Feed {
         Self { seed, messages, poison_percent: 0, large_percent: 0, hot: false }
     }
 
+    /// A message's place among a hundred.
+    fn drawn(&self, number: u64) -> u64 {
+        // A multiplier that is prime to a hundred spreads them.
+        (number.wrapping_mul(37).wrapping_add(self.seed)) % 100
+    }
+
     /// The poison that stands in a message's place, if any.
     pub fn poison(&self, number: u64) -> Option<Poison> {
-        // A multiplier that is prime to a hundred spreads them.
-        let drawn = (number.wrapping_mul(37).wrapping_add(self.seed)) % 100;
-        (drawn < self.poison_percent)
+        (self.drawn(number) < self.poison_percent)
             .then(|| Poison::ALL[(number / 100) as usize % Poison::ALL.len()])
     }
 
     /// A message of HL7 v2 that is to be large gets a segment of the sender's own, as some put images there.
     fn filled(&self, number: u64, mut message: Vec<u8>) -> Vec<u8> {
-        let drawn = (number.wrapping_mul(37).wrapping_add(self.seed)) % 100;
-        if drawn < self.large_percent && message.starts_with(b"MSH|") {
+        if self.drawn(number) < self.large_percent && message.starts_with(b"MSH|") {
             if message.last() != Some(&b'\r') {
                 message.push(b'\r');
             }

@@ -18,16 +18,10 @@ const ALLOWED: f64 = 1.25;
 /// Runs a plan, and holds the processes to their budget and to their word.
 fn hold(name: &str, feed: Feed, mix: Mix, change: impl FnOnce(Plan) -> Plan) -> Watch {
     let mut cluster = Cluster::shared();
-    let plan = Plan {
-        budget_mib: BUDGET_MIB,
-        watched: true,
-        ..Plan::new(name, feed, Schedule { seed: feed.seed, steps: Vec::new() })
-    };
-    let mut plan = change(plan);
-    if plan.schedule.steps.is_empty() {
-        plan.schedule = Schedule::draw(feed.seed, mix, 0..plan.processes, feed.totals().0);
-    }
-    let ended = run(&plan, &mut cluster);
+    let plan = Plan { budget_mib: BUDGET_MIB, watched: true, ..Plan::new(name, feed) };
+    let plan = change(plan);
+    let slots = 0..plan.processes;
+    let ended = run(&plan.with(mix, slots), &mut cluster);
     let watch = ended.watch.expect("this plan is watched");
     let budget = (BUDGET_MIB << 20) as f64;
     println!(

@@ -8,7 +8,7 @@ use crate::checker::{Check, Guarantee};
 use crate::cluster::Cluster;
 use crate::feed::Feed;
 use crate::run::{Plan, run};
-use crate::schedule::{Mix, Schedule};
+use crate::schedule::Mix;
 
 const SEED: u64 = 4_711;
 
@@ -29,7 +29,7 @@ fn plan(bug: Bug) -> Plan {
         Bug::SkipEpochCheck | Bug::LeakPastRevocation => (4_800, Mix { rebalances: 4, ..none }),
     };
     let feed = Feed { poison_percent: 5, ..Feed::new(SEED, messages) };
-    let plan = Plan::new(bug.name(), feed, Schedule { seed: SEED, steps: Vec::new() });
+    let plan = Plan::new(bug.name(), feed);
     let plan = match bug {
         // Much of what was fetched must still wait for the student when its partition is given away.
         Bug::SkipEpochCheck | Bug::LeakPastRevocation => {
@@ -46,9 +46,9 @@ fn plan(bug: Bug) -> Plan {
         _ => plan,
     };
     // Some of the bugs end in a standstill, and no broker is restarted here.
-    let plan = Plan { patience: Duration::from_secs(45), ..plan };
-    let schedule = Schedule::draw(SEED, mix, 0..plan.processes, plan.feed.totals().0);
-    Plan { schedule, bug: Some(bug.name()), ..plan }
+    let plan = Plan { patience: Duration::from_secs(45), bug: Some(bug.name()), ..plan };
+    let slots = 0..plan.processes;
+    plan.with(mix, slots)
 }
 
 /// Bytes of a record batch: some findings are larger, some are not.

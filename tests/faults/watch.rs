@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::support::metrics;
 use crate::support::processes::{Radstream, http_get};
 
 /// Without a commit for so long, while records wait, a metric must say why.
@@ -131,15 +132,9 @@ impl Process {
     }
 }
 
-/// Samples of the text format, by name and labels.
-fn parsed(text: &str) -> BTreeMap<String, f64> {
-    text.lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| {
-            let (name, value) = line.rsplit_once(' ')?;
-            Some((name.to_owned(), value.parse().ok()?))
-        })
-        .collect()
+/// Samples by name and labels.
+fn parsed(page: &str) -> BTreeMap<String, f64> {
+    metrics::samples(page).map(|(series, value)| (series.to_owned(), value)).collect()
 }
 
 fn sum_of(metrics: &BTreeMap<String, f64>, name: &str) -> f64 {

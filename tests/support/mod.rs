@@ -7,6 +7,7 @@
 //! * [`models`]: a store of good and bad models with a link to the current one.
 //! * [`certificates`], [`acls`]: certificates made on the spot, and rights on a broker.
 //! * [`teach`]: stage teach, its topics and its stand-in teacher.
+//! * [`metrics`]: what `/metrics` says.
 //! * [`processes`]: the `radstream` binary as a child process: signals, memory, logs, HTTP.
 //!
 //! Nothing sleeps. What waits, waits on an event with a deadline, and says what it waited for.
@@ -18,6 +19,7 @@ pub mod acls;
 pub mod certificates;
 pub mod escalations;
 pub mod kafka;
+pub mod metrics;
 pub mod models;
 pub mod processes;
 pub mod records;

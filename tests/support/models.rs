@@ -3,8 +3,11 @@
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may stop there")]
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::{self, JoinHandle};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -68,6 +71,17 @@ impl ModelStore {
         self.model(version, None);
     }
 
+    /// The same, whose network comes through a pipe.
+    pub fn held(&self, version: &str) -> HeldModel {
+        self.good(version);
+        let network = self.folder(version).join("model.onnx");
+        fs::remove_file(&network).expect("the link");
+        let made = Command::new("mkfifo").arg(&network).status().expect("mkfifo runs");
+        assert!(made.success(), "mkfifo {}: {made}", network.display());
+        let opened = move || fs::OpenOptions::new().write(true).open(&network).expect("the pipe");
+        HeldModel { opened: thread::spawn(opened) }
+    }
+
     /// The same, spoilt.
     pub fn bad(&self, version: &str, bad: Bad) {
         self.model(version, Some(bad));
@@ -124,6 +138,26 @@ impl ModelStore {
             link(&source.join("tokenizer.json"), &target.join("tokenizer.json"));
         }
         fs::write(target.join("manifest.json"), manifest.to_string()).expect("a manifest");
+    }
+}
+
+/// A good model that nobody can finish loading until the test lets go of it.
+pub struct HeldModel {
+    /// A pipe can be opened for writing once somebody reads it.
+    opened: JoinHandle<File>,
+}
+
+impl HeldModel {
+    /// Whether somebody has begun to load it.
+    pub fn is_loading(&self) -> bool {
+        self.opened.is_finished()
+    }
+
+    /// Hands over the network.
+    pub fn let_go(self) {
+        let mut pipe = self.opened.join().expect("the pipe opens");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/default/model.onnx");
+        io::copy(&mut File::open(source).expect("the network"), &mut pipe).expect("somebody reads");
     }
 }
 

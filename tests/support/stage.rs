@@ -14,6 +14,19 @@ pub const PARTITIONS: i32 = 6;
 /// Header that carries a message's number in the generated feed.
 const NUMBER: &str = "test-number";
 
+/// What every configuration under test says of topics: those of stage label, after their prefix.
+pub fn topics_toml(prefix: &str, replication: usize) -> String {
+    format!(
+        "[topics]
+reports = [\"{prefix}.in\"]
+findings = \"{prefix}.findings\"
+escalations = \"{prefix}.escalations\"
+distillation = \"{prefix}.distillation\"
+dead_letters = \"{prefix}.dead\"
+replication_factor = {replication}"
+    )
+}
+
 /// The topics of one stage under test, created, with names of their own.
 pub struct Stage<'a> {
     pub broker: &'a KafkaBroker,
@@ -46,13 +59,7 @@ bootstrap_servers = \"{servers}\"
 group = \"{group}\"
 instance_id = \"{instance}\"
 session_timeout_ms = 10000
-[topics]
-reports = [\"{name}.in\"]
-findings = \"{name}.findings\"
-escalations = \"{name}.escalations\"
-distillation = \"{name}.distillation\"
-dead_letters = \"{name}.dead\"
-replication_factor = 1
+{topics}
 [delivery]
 transaction_timeout_ms = 5000
 [http]
@@ -61,7 +68,7 @@ listen = \"127.0.0.1:0\"
 ",
             servers = self.broker.bootstrap(),
             group = self.group(),
-            name = self.name,
+            topics = topics_toml(self.name, 1),
         )
     }
 

@@ -10,6 +10,7 @@ use super::escalations::Case;
 use super::kafka::KafkaBroker;
 use super::processes::{Finished, Radstream, RadstreamCommand};
 use super::records::{Message, NewRecord};
+use super::stage::topics_toml;
 
 /// The arguments of the stage.
 pub const RUN: [&str; 3] = ["run", "--stage", "teach"];
@@ -51,14 +52,8 @@ bootstrap_servers = \"{servers}\"
 group = \"{name}.label\"
 instance_id = \"{instance}\"
 session_timeout_ms = 10000
-[topics]
-reports = [\"{name}.in\"]
-findings = \"{name}.findings\"
-escalations = \"{name}.escalations\"
+{topics}
 retries = \"{name}.retries\"
-distillation = \"{name}.distillation\"
-dead_letters = \"{name}.dead\"
-replication_factor = 1
 [delivery]
 transaction_timeout_ms = 5000
 [http]
@@ -79,6 +74,7 @@ model = \"stub-teacher\"
 ",
             servers = self.broker.bootstrap(),
             name = self.name,
+            topics = topics_toml(self.name, 1),
             url = self.server.base_url(),
         )
     }

@@ -96,7 +96,7 @@ impl Case {
         // A clock that is wrong elsewhere must not hold the partition.
         let latest = unix_ms().saturating_add(self.teaching.retry_delay_ms);
         wait_until(escalated.not_before_ms.min(latest)).await;
-        if !self.teaching.is_ours(&self.flight.record.ticket) {
+        if !self.teaching.ours.holds(&self.flight.record.ticket) {
             // Nothing of it will be published: the transaction thread knows its assignment as closed.
             return Part { outcome: Outcome::plain("revoked"), outgoing: Vec::new() };
         }

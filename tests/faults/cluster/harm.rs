@@ -7,6 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
 
 use super::Cluster;
+use crate::run::group;
 use crate::support::kafka::java;
 use crate::support::server::{PATIENCE, wait_until};
 
@@ -62,43 +63,47 @@ impl Cluster {
             .sum()
     }
 
-    /// A name, of those that begin so, whose group and whose first process' transactions have different
-    /// coordinators: one can then be lost without the other.
+    /// A name for a plan, of those that begin so, whose group and whose first process' transactions have
+    /// different coordinators: one can then be lost without the other.
     pub fn name_of_two_coordinators(&self, start: &str) -> String {
+        let coordinators = self.coordinators();
         let mut names = (0..64).map(|number| format!("{start}-{number}"));
         let apart = |name: &String| {
-            let (group, transactions) = self.coordinators(&format!("{name}.group"), "p0");
-            group != transactions
+            let (of_group, of_transactions) = coordinators.of(&group(name), "p0");
+            of_group != of_transactions
         };
         names.find(apart).expect("not one broker coordinates everything")
     }
 
-    /// Which brokers coordinate a group and the transactions of one of its instances.
+    /// Which brokers coordinate at present.
     ///
     /// # Panics
     /// When the brokers do not tell.
-    pub fn coordinators(&self, group: &str, instance: &str) -> (usize, usize) {
-        let id = format!("{group}.{instance}");
+    pub fn coordinators(&self) -> Coordinators {
         // Both topics come into being when they are first needed.
-        let mut config = self.client();
         let producer: BaseProducer =
-            config.set("transactional.id", "coordinators").create().expect("a producer");
+            self.client().set("transactional.id", "coordinators").create().expect("a producer");
         producer.init_transactions(PATIENCE).expect("a coordinator of transactions");
         let asking: BaseConsumer =
             self.client().set("group.id", "coordinators").create().expect("a consumer");
         let mut asked = TopicPartitionList::new();
         asked.add_partition("coordinators", 0);
         asking.committed_offsets(asked, PATIENCE).expect("a coordinator of groups");
-        let leader = |topic: &str, name: &str| {
-            wait_until("a coordinator to be known", PATIENCE, || {
+        let leaders = |topic: &str| {
+            wait_until("coordinators to be known", PATIENCE, || {
                 let metadata = asking.fetch_metadata(Some(topic), PATIENCE).ok()?;
                 let partitions = metadata.topics().first()?.partitions();
-                let number = java_hash(name) as usize % partitions.len().max(1);
-                let leader = partitions.iter().find(|p| p.id() as usize == number)?.leader();
-                usize::try_from(leader - 1).ok()
+                let mut leaders: Vec<(i32, i32)> =
+                    partitions.iter().map(|p| (p.id(), p.leader())).collect();
+                leaders.sort_unstable();
+                let leaders: Option<Vec<usize>> =
+                    leaders.into_iter().map(|(_, node)| usize::try_from(node - 1).ok()).collect();
+                leaders.filter(|leaders| !leaders.is_empty())
             })
         };
-        (leader("__consumer_offsets", group), leader("__transaction_state", &id))
+        let (groups, transactions) =
+            (leaders("__consumer_offsets"), leaders("__transaction_state"));
+        Coordinators { groups, transactions }
     }
 
     /// Runs one of Kafka's tools against the brokers; what it says.
@@ -117,6 +122,20 @@ impl Cluster {
             String::from_utf8_lossy(&output.stderr)
         );
         said
+    }
+}
+
+/// The leader of each partition of the topics that coordinators keep.
+pub struct Coordinators {
+    groups: Vec<usize>,
+    transactions: Vec<usize>,
+}
+
+impl Coordinators {
+    /// Which broker coordinates a group, and which the transactions of one of its instances.
+    pub fn of(&self, group: &str, instance: &str) -> (usize, usize) {
+        let at = |leaders: &[usize], name: &str| leaders[java_hash(name) as usize % leaders.len()];
+        (at(&self.groups, group), at(&self.transactions, &format!("{group}.{instance}")))
     }
 }
 

@@ -43,8 +43,7 @@ impl Run<'_> {
             Fault::KillBroker { broker } => {
                 self.cluster.kill(broker);
                 // The other two have taken over when findings come again.
-                let more = self.reader.messages().len() + 20;
-                self.wait(more.min(self.plan.feed.totals().0));
+                self.wait_for_more(20);
                 self.cluster.restart(broker);
             }
             Fault::RestartBroker { broker } => {
@@ -68,8 +67,7 @@ impl Run<'_> {
                 self.signal(slot, "STOP");
                 // Its partitions are given away, and others work on them.
                 self.until_members(members - 1);
-                let more = self.reader.messages().len() + 60;
-                self.wait(more.min(self.plan.feed.totals().0));
+                self.wait_for_more(60);
                 self.signal(slot, "CONT");
                 self.until_members(members);
             }
@@ -80,8 +78,7 @@ impl Run<'_> {
             }
             Fault::FillDisk { broker } => {
                 self.cluster.fill_disk(broker);
-                let more = self.reader.messages().len() + 20;
-                self.wait(more.min(self.plan.feed.totals().0));
+                self.wait_for_more(20);
                 self.cluster.restart(broker);
             }
             Fault::Quota { bytes_per_second } => {
@@ -114,14 +111,19 @@ impl Run<'_> {
         self.fired(fault);
     }
 
+    /// Waits for so many further findings, or for all.
+    fn wait_for_more(&mut self, findings: usize) {
+        let more = self.reader.messages().len() + findings;
+        self.wait(more.min(self.plan.feed.totals().0));
+    }
+
     /// False when it did not come to that.
     fn lose_coordinator(&mut self) -> bool {
         let restarts = |run: &Self| {
             let told = "radstream_producer_restarts_total{reason=\"send_offsets\"}";
             run.watch.as_ref().map_or(0.0, |watch| watch.sum(told))
         };
-        let group = format!("{}.group", self.plan.name);
-        let (of_group, of_transactions) = self.cluster.coordinators(&group, "p0");
+        let (of_group, of_transactions) = self.cluster.coordinators().of(&self.plan.group(), "p0");
         assert_ne!(of_group, of_transactions, "see Cluster::name_of_two_coordinators");
         let before = restarts(self);
         let api = Api::AddOffsetsToTxn;
@@ -162,7 +164,7 @@ impl Run<'_> {
     /// Waits until the group has so many members.
     fn until_members(&mut self, members: usize) {
         let asking: BaseConsumer = self.cluster.client().create().expect("a consumer");
-        let group = format!("{}.group", self.plan.name);
+        let group = self.plan.group();
         let deadline = Instant::now() + STALL;
         loop {
             self.reader.read_some();

@@ -15,7 +15,7 @@ use crate::watch::Watch;
 mod inflict;
 mod plan;
 
-pub use plan::Plan;
+pub use plan::{Plan, group};
 
 /// Partitions of every topic.
 pub const PARTITIONS: i32 = 6;
@@ -317,7 +317,7 @@ impl Run<'_> {
         if self.plan.refuse_over.is_none() {
             return;
         }
-        let (group, input) = (format!("{}.group", self.plan.name), self.plan.topic("in"));
+        let (group, input) = (self.plan.group(), self.plan.topic("in"));
         let client = self.cluster.client();
         let mut refused = None;
         wait_until("a message to be refused", STALL, || {

@@ -1,12 +1,14 @@
 //! What a run is made of.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::STALL;
 use crate::checker::{Guarantee, Scene};
-use crate::cluster::Cluster;
+use crate::cluster::{BROKERS, Cluster};
 use crate::feed::Feed;
-use crate::schedule::Schedule;
+use crate::schedule::{Mix, Schedule};
+use crate::support::stage::topics_toml;
 
 /// What a run is made of.
 #[derive(Clone, Debug)]
@@ -40,12 +42,18 @@ pub struct Plan {
     pub refuse_over: Option<u32>,
 }
 
+/// The consumer group of a plan with that name.
+pub fn group(name: &str) -> String {
+    format!("{name}.group")
+}
+
 impl Plan {
-    pub fn new(name: impl Into<String>, feed: Feed, schedule: Schedule) -> Self {
+    /// A plan without faults, drawn from the feed's seed.
+    pub fn new(name: impl Into<String>, feed: Feed) -> Self {
         Self {
             name: name.into(),
             feed,
-            schedule,
+            schedule: Schedule { seed: feed.seed, steps: Vec::new() },
             processes: 2,
             static_members: true,
             rate: 150.0,
@@ -61,8 +69,21 @@ impl Plan {
         }
     }
 
+    /// With these faults, on processes of these `slots`; as it is, where it has a schedule already.
+    pub fn with(mut self, mix: Mix, slots: Range<usize>) -> Self {
+        if self.schedule.steps.is_empty() {
+            let (seed, findings) = (self.schedule.seed, self.feed.totals().0);
+            self.schedule = Schedule::draw(seed, mix, slots, findings);
+        }
+        self
+    }
+
     pub(super) fn topic(&self, kind: &str) -> String {
         format!("{}.{kind}", self.name)
+    }
+
+    pub(super) fn group(&self) -> String {
+        group(&self.name)
     }
 
     pub(super) fn scene(&self, cluster: &Cluster) -> Scene {
@@ -73,7 +94,7 @@ impl Plan {
             escalations: self.topic("escalations"),
             distillation: self.topic("distillation"),
             dead_letters: self.topic("dead"),
-            group: format!("{}.group", self.name),
+            group: self.group(),
             escalates: true,
             data_folders: cluster.data_folders(),
         }
@@ -83,17 +104,11 @@ impl Plan {
         format!(
             "[kafka]
 bootstrap_servers = \"{servers}\"
-group = \"{name}.group\"
+group = \"{group}\"
 instance_id = \"{instance}\"
 static_membership = {fixed}
 session_timeout_ms = 6000
-[topics]
-reports = [\"{name}.in\"]
-findings = \"{name}.findings\"
-escalations = \"{name}.escalations\"
-distillation = \"{name}.distillation\"
-dead_letters = \"{name}.dead\"
-replication_factor = 3
+{topics}
 [delivery]
 guarantee = \"{guarantee}\"
 transaction_timeout_ms = 4000
@@ -112,7 +127,8 @@ max_dead_letter_ratio = 0.5
 [http]
 listen = \"127.0.0.1:0\"
 ",
-            name = self.name,
+            group = self.group(),
+            topics = topics_toml(&self.name, BROKERS),
             fixed = self.static_members,
             budget = self.budget_mib,
             guarantee = match self.guarantee {
