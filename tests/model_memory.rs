@@ -1,10 +1,8 @@
 //! Models come and go in one process: what they took is given back, or taken again by the next.
 //!
-//! With the allocator's defaults some of it stays with the allocator, in pieces, and the more the busier the
-//! machine is: docs/REDISTILLATION.md has the figures. So the models are loaded by a child process whose larger
-//! pieces go back to the system; what is left then is held by somebody.
-//! `RADSTREAM_MODEL_LOADS=120 RADSTREAM_MODEL_HEAP=default cargo test --release --test model_memory -- --nocapture`
-//! prints more, with the defaults.
+//! The allocator is radstream's own (src/main.rs). With the C library's some of it stayed with the heap, in
+//! pieces, and the more the busier the machine was: docs/REDISTILLATION.md has the figures.
+//! `RADSTREAM_MODEL_LOADS=120 cargo test --release --test model_memory -- --nocapture` prints more.
 //! Needs `models/default` and ONNX Runtime.
 
 #![allow(
@@ -15,7 +13,6 @@
 )]
 
 use std::fs;
-use std::process::Command;
 
 use radstream::extract::text_from_plain;
 use radstream::report::ReportText;
@@ -29,9 +26,9 @@ const STEP: usize = 10;
 /// What the second half of the loads may take beyond the first, MiB. A network is 13 MiB, and a session
 /// as much again: if one of the twenty stayed, this would be passed.
 const SLACK: u64 = 15;
-/// glibc's variable, read when a process starts: pieces from so many bytes on are not kept.
-const THRESHOLD: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
-const NAME: &str = "memory_does_not_grow_with_the_number_of_models_that_came_and_went";
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Resident memory of this process, MiB.
 fn resident() -> u64 {
@@ -51,23 +48,6 @@ fn texts() -> Vec<ReportText> {
 
 #[test]
 fn memory_does_not_grow_with_the_number_of_models_that_came_and_went() {
-    let (variable, value) = THRESHOLD;
-    let default = std::env::var("RADSTREAM_MODEL_HEAP").is_ok_and(|heap| heap == "default");
-    if default || std::env::var_os(variable).is_some() {
-        return load_models();
-    }
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args([NAME, "--exact", "--nocapture"])
-        .env(variable, value)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&child.stdout);
-    println!("{said}");
-    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
-    assert!(said.contains("after 10 models"), "the child loaded none");
-}
-
-fn load_models() {
     let loads = std::env::var("RADSTREAM_MODEL_LOADS").map_or(LOADS, |text| text.parse().unwrap());
     let texts = texts();
     let options = StudentOptions { sessions: 2, ..StudentOptions::new("models/default") };

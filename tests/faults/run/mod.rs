@@ -298,7 +298,8 @@ impl Run<'_> {
         if let Some(folder) = std::env::var_os("RADSTREAM_FAULTS_LOGS") {
             let file = format!("{}-{name}-{}.log", self.plan.name, process.pid());
             let at = std::path::Path::new(&folder).join(file);
-            std::fs::write(&at, process.stderr()).expect("RADSTREAM_FAULTS_LOGS is a folder");
+            std::fs::create_dir_all(&folder).expect("a folder for RADSTREAM_FAULTS_LOGS");
+            std::fs::write(&at, process.stderr()).expect("RADSTREAM_FAULTS_LOGS can be written to");
         }
     }
 
