@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use apache_avro::Schema;
 use apache_avro::types::Value;
-use radstream::publish::Contract;
+use apache_avro::writer::datum::GenericDatumWriter;
+use radstream::publish::{Contract, DistillationSample, decode};
 use serde_json::Value as Json;
 
 fn json(contract: Contract) -> Json {
@@ -91,7 +93,7 @@ fn fingerprints_are_the_specifications_and_change_only_on_purpose() {
         assert_eq!(header[..2], [0xC3, 0x01]);
         header[2..].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     });
-    assert_eq!(fingerprints, ["f0e5960de76b82f1", "dc3d856c8ff6a85b", "ca32db3a59acce82"]);
+    assert_eq!(fingerprints, ["f0e5960de76b82f1", "dc3d856c8ff6a85b", "d39ec84e5aefbe56"]);
 }
 
 #[test]
@@ -118,14 +120,12 @@ fn avro(json: &Json) -> Value {
     }
 }
 
-/// Stage teach will write these; until then this shows that the schema takes what it is for.
-#[test]
-fn a_distillation_sample_fits_its_schema_and_a_withdrawal_needs_no_text() {
+fn sample() -> Json {
     let model = serde_json::json!({ "name": "default", "version": "0.1", "sha256": "00" });
     let probabilities = serde_json::json!({
         "not_mentioned": 0.1, "positive": 0.4, "negative": 0.4, "uncertain": 0.1
     });
-    let sample = serde_json::json!({
+    serde_json::json!({
         "sample_id": "8c28da81-238c-4326-bddd-4e3d00cc5099",
         "kind": "SAMPLE",
         "event_id": "8c28da81-238c-4326-bddd-4e3d00cc5098",
@@ -145,8 +145,15 @@ fn a_distillation_sample_fits_its_schema_and_a_withdrawal_needs_no_text() {
         "inclusion_probability": 1.0, "needs_review": false, "student": model,
         "teacher": { "model": "m", "provider": "p", "prompt_version": "v", "votes": 1 },
         "label_set_version": "1", "procedure_codes": ["36643-5"],
-        "created_at": 1_717_243_200_123_i64, "software_version": "0.1.0"
-    });
+        "created_at": 1_717_243_200_123_i64, "software_version": "0.1.0",
+        "shadow": { "model": model, "labels": [
+            { "observation": "pleural_effusion", "status": "negative", "confidence": 0.75 }
+        ] }
+    })
+}
+
+#[test]
+fn a_distillation_sample_fits_its_schema_and_a_withdrawal_needs_no_text() {
     let withdrawal = serde_json::json!({
         "sample_id": "8c28da81-238c-4326-bddd-4e3d00cc5099",
         "kind": "WITHDRAWN",
@@ -154,11 +161,43 @@ fn a_distillation_sample_fits_its_schema_and_a_withdrawal_needs_no_text() {
         "text_hash": "00", "sections": [], "deidentification": null, "labels": [],
         "selection_reasons": [], "inclusion_probability": null, "needs_review": false,
         "student": null, "teacher": null, "label_set_version": "1", "procedure_codes": [],
-        "created_at": 1_717_243_200_123_i64, "software_version": "0.1.0"
+        "created_at": 1_717_243_200_123_i64, "software_version": "0.1.0", "shadow": null
     });
     let schema = Contract::Distillation.schema();
-    for value in [sample, withdrawal] {
+    for value in [sample(), withdrawal] {
         let avro = avro(&value).resolve(schema);
         assert!(avro.is_ok(), "{value}: {avro:?}");
     }
+}
+
+/// A distillation topic holds samples for months, and builds change meanwhile.
+#[test]
+fn what_an_earlier_build_wrote_is_read_in_both_framings() {
+    let contract = Contract::Distillation;
+    let names = |schema: &Schema| match schema {
+        Schema::Record(record) => record.fields.iter().map(|f| f.name.clone()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    for json in contract.earlier() {
+        let writer = Schema::parse_str(json).unwrap();
+        assert!(names(contract.schema()).starts_with(&names(&writer)), "only the end may be new");
+        let mut fields = sample();
+        fields.as_object_mut().unwrap().retain(|name, _| names(&writer).contains(name));
+        let value = avro(&fields).resolve(&writer).unwrap();
+        let body = GenericDatumWriter::builder(&writer).build().unwrap();
+        let body = body.write_value_to_vec(value).unwrap();
+        // What the build of that schema wrote in front of its samples.
+        let single =
+            [&[0xC3, 0x01, 0xca, 0x32, 0xdb, 0x3a, 0x59, 0xac, 0xce, 0x82][..], &body].concat();
+        let confluent = [&[0, 0, 0, 0, 7][..], &body].concat();
+        for payload in [&single, &confluent] {
+            let read: DistillationSample<'static> = decode(contract, payload).unwrap();
+            assert_eq!(read.labels[0].quote.as_deref(), Some("No effusion."));
+            assert_eq!(read.software_version, "0.1.0");
+            assert!(read.shadow.is_none());
+            let cut = &payload[..payload.len() - 1];
+            assert!(decode::<DistillationSample<'static>>(contract, cut).is_err());
+        }
+    }
+    assert_eq!(contract.earlier().len(), 1);
 }

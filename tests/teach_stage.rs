@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use radstream::demo::teacher::{Failures, Fault, TeacherOptions};
@@ -88,6 +89,33 @@ fn a_revision_and_its_sample_say_who_decided_what() {
     let asked = teach.server.requests();
     assert_eq!(asked.len(), 1);
     assert!(!asked[0].user.contains("Okonkwo") && !asked[0].user.contains("Maria"));
+}
+
+#[test]
+fn a_sample_says_what_a_shadow_makes_of_it_and_a_shadow_that_is_missing_costs_nothing() {
+    for (name, model, answers) in
+        [("teach-shadow", "models/default", true), ("teach-shadowless", "models/missing", false)]
+    {
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join(model);
+        let teach = Teach::create(name, 1, TeacherOptions::default());
+        teach.escalate(&[Case::new("A1", "Small left pleural effusion. Normal heart.")]);
+        teach.until_end(&format!("[shadow]\nmodel = {:?}\n", model.display().to_string()));
+        assert_eq!(teach.assert_each_ended_once(), BTreeMap::from([("teacher".to_owned(), 1)]));
+        let sample = teach.samples().remove(0);
+        let Some(shadow) = sample.shadow.filter(|_| answers) else {
+            assert!(!answers, "the shadow was asked");
+            continue;
+        };
+        let manifest = std::fs::read(model.join("manifest.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        assert_eq!(shadow.model.version, manifest["version"]);
+        // The student in service is the rules: these are another's words.
+        assert_ne!(sample.student.unwrap().sha256, shadow.model.sha256);
+        assert_eq!(shadow.labels.len(), sample.labels.len());
+        let effusion = &shadow.labels[9];
+        assert_eq!((&*effusion.observation, &*effusion.status), ("pleural_effusion", "positive"));
+        assert!(effusion.confidence > 0.5);
+    }
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub struct Settings {
     pub intake: Intake,
     /// The model that labels.
     pub student: Student,
-    /// A second model that labels a share of the reports for comparison and publishes nothing.
+    /// A second model that labels a share of the reports for comparison: no finding has anything of it.
     pub shadow: Shadow,
     /// Comparison of recent reports with those that the model was measured on.
     pub drift: Drift,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Entry, SampleKey, day_of, unhex};
 use crate::publish::{
     DistillationSample, LabelSource, Probabilities, PublishedReason, PublishedVersion, SampleLabel,
-    hex,
+    ShadowLabel, hex,
 };
 use crate::report::{Observation, SectionKind};
 
@@ -74,6 +74,10 @@ pub(super) struct Row {
     label_set_version: String,
     deidentification_policy: Option<String>,
     software_version: String,
+    shadow_name: Option<String>,
+    shadow_version: Option<String>,
+    shadow_sha256: Option<String>,
+    shadow_cells: Option<Vec<ShadowRow>>,
 }
 
 /// What each side says of one observation.
@@ -88,6 +92,14 @@ pub(super) struct CellRow {
     teacher_confidence: Option<f32>,
     teacher_agreement: Option<f32>,
     quote: Option<String>,
+}
+
+/// What the shadow says of one observation.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+struct ShadowRow {
+    observation: String,
+    status: String,
+    confidence: f32,
 }
 
 /// Why the report was chosen.
@@ -152,6 +164,7 @@ impl Row {
             label.map(|label| label.status.to_string())
         };
         let (student, teacher) = (sample.student.as_deref(), sample.teacher.as_ref());
+        let shadow = sample.shadow.as_ref();
         Self {
             sample_id: sample.sample_id.to_string(),
             text_hash: hex(&entry.key.text),
@@ -199,6 +212,10 @@ impl Row {
                 .as_ref()
                 .map(|done| done.policy_version.to_string()),
             software_version: sample.software_version.to_string(),
+            shadow_name: shadow.map(|shadow| shadow.model.name.clone()),
+            shadow_version: shadow.map(|shadow| shadow.model.version.clone()),
+            shadow_sha256: shadow.map(|shadow| shadow.model.sha256.clone()),
+            shadow_cells: shadow.map(|shadow| shadow.labels.iter().map(ShadowRow::new).collect()),
         }
     }
 }
@@ -223,6 +240,16 @@ impl CellRow {
             teacher_confidence: label.teacher_confidence,
             teacher_agreement: label.teacher_agreement,
             quote: label.quote.as_deref().map(str::to_owned),
+        }
+    }
+}
+
+impl ShadowRow {
+    fn new(label: &ShadowLabel<'_>) -> Self {
+        Self {
+            observation: label.observation.to_string(),
+            status: label.status.to_string(),
+            confidence: label.confidence,
         }
     }
 }
@@ -276,6 +303,12 @@ static FIELDS: LazyLock<Vec<FieldRef>> = LazyLock::new(|| {
         maybe("confidence", DataType::Float32),
         maybe("threshold", DataType::Float32),
     ]));
+    let shadow = DataType::Struct(Fields::from(vec![
+        text("observation"),
+        text("status"),
+        number("confidence"),
+    ]));
+    let shadow = DataType::List(Arc::new(Field::new("item", shadow, false)));
     let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     let mut fields = vec![
         text("sample_id"),
@@ -311,6 +344,11 @@ static FIELDS: LazyLock<Vec<FieldRef>> = LazyLock::new(|| {
         text("label_set_version"),
         maybe("deidentification_policy", DataType::Utf8),
         text("software_version"),
+        // Files of earlier builds end here.
+        maybe("shadow_name", DataType::Utf8),
+        maybe("shadow_version", DataType::Utf8),
+        maybe("shadow_sha256", DataType::Utf8),
+        maybe("shadow_cells", shadow),
     ]);
     fields.into_iter().map(Arc::new).collect()
 });

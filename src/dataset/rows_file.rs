@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow_array::{Int64Array, RecordBatch};
-use arrow_schema::{ArrowError, Schema};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, new_null_array};
+use arrow_schema::ArrowError;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
@@ -159,16 +160,26 @@ fn times_seen(rows: &RecordBatch) -> Result<&Int64Array, RowsError> {
     column.as_any().downcast_ref().ok_or(RowsError::Content)
 }
 
-/// The same rows with other counts of how often their texts were seen.
+/// The same rows with other counts of how often their texts were seen. Columns that the build that wrote
+/// them did not know are empty.
 pub(super) fn with_times_seen(
     rows: &RecordBatch,
     times_seen: Vec<i64>,
 ) -> Result<RecordBatch, RowsError> {
-    let schema: &Schema = rows.schema_ref();
-    let place = schema.index_of(TIMES_SEEN)?;
-    let mut columns = rows.columns().to_vec();
-    let column = columns.get_mut(place).ok_or(RowsError::Content)?;
-    *column = std::sync::Arc::new(Int64Array::from(times_seen));
     // Our schema, not the file's: its metadata may say more.
-    Ok(RecordBatch::try_new(row::schema(), columns)?)
+    let schema = row::schema();
+    let mut times_seen = Some(times_seen);
+    let columns = schema.fields().iter().map(|field| {
+        if field.name() == TIMES_SEEN {
+            let counts = times_seen.take().ok_or(RowsError::Content)?;
+            return Ok(Arc::new(Int64Array::from(counts)) as ArrayRef);
+        }
+        match rows.column_by_name(field.name()) {
+            Some(column) => Ok(Arc::clone(column)),
+            None if field.is_nullable() => Ok(new_null_array(field.data_type(), rows.num_rows())),
+            None => Err(RowsError::Content),
+        }
+    });
+    let columns = columns.collect::<Result<Vec<ArrayRef>, RowsError>>()?;
+    Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
 }

@@ -1,14 +1,18 @@
 //! A second model on a share of the reports, for its disagreement alone.
 //!
-//! It gets a report after the one in service has labelled it, from a bounded queue that nobody waits
+//! In stage label it gets a report after the one in service has labelled it, from a bounded queue that nobody waits
 //! for: what does not fit is dropped and counted. It has one session on a thread of its own. Nothing
 //! that it says is published, and nothing that befalls it, a panic included, reaches the stage.
+//!
+//! In stage teach it reads the reports that become training samples ([`Witness`]), and its answer stands in
+//! them.
 
 use std::panic::AssertUnwindSafe;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
+use parking_lot::Mutex;
 
-use crate::publish::{ModelIdentity, content_hash};
+use crate::publish::{ModelIdentity, ShadowAnswer, content_hash};
 use crate::report::{Labels, Observation, Procedure, ReportText, Scored};
 use crate::student::StudentError;
 use crate::telemetry::names;
@@ -95,18 +99,47 @@ fn count(outcome: &'static str) {
 /// Loads the shadow and labels what is offered, until the stage's work has ended: `open` is then closed.
 /// What waits then is left.
 pub fn run(load: Load, reports: &Reports, open: &Receiver<()>) {
-    let loaded = std::panic::catch_unwind(AssertUnwindSafe(load));
-    let problem = match loaded {
-        Ok(Ok(mut shadow)) => {
+    if let Some(mut shadow) = loaded(load) {
+        work(&mut shadow, reports, open);
+    }
+}
+
+/// The model; `None`, and told, when it cannot be loaded.
+fn loaded(load: Load) -> Option<ShadowModel> {
+    let problem = match std::panic::catch_unwind(AssertUnwindSafe(load)) {
+        Ok(Ok(shadow)) => {
             info(&shadow.model);
-            work(&mut shadow, reports, open);
-            return;
+            return Some(shadow);
         }
         Ok(Err(error)) => error.to_string(),
         Err(_) => String::from("loading it panicked; the place is in the log"),
     };
     metrics::gauge!(names::SHADOW_RUNNING).set(0.0);
-    tracing::error!(problem, "the shadow model cannot be used; labelling goes on without it");
+    tracing::error!(problem, "the shadow model cannot be used; the stage goes on without it");
+    None
+}
+
+/// The shadow of stage teach. The tasks share its one session; a report takes it milliseconds, a teacher
+/// seconds.
+pub struct Witness {
+    model: ModelIdentity,
+    label: Mutex<Label>,
+}
+
+impl Witness {
+    /// Loads it. Blocks. `None`, and told, when it cannot be loaded.
+    pub fn load(load: Load) -> Option<Self> {
+        let ShadowModel { model, label } = loaded(load)?;
+        Some(Self { model, label: Mutex::new(label) })
+    }
+
+    /// What it says of a report that is about to become a sample; `None`, and counted, when it breaks.
+    pub fn answer(&self, text: &ReportText) -> Option<ShadowAnswer<'_>> {
+        let label = || (self.label.lock())(text);
+        let scored = std::panic::catch_unwind(AssertUnwindSafe(label)).ok().and_then(Result::ok);
+        count(if scored.is_some() { "sampled" } else { "failed" });
+        scored.map(|scored| ShadowAnswer::new(&self.model, &scored))
+    }
 }
 
 fn info(model: &ModelIdentity) {
@@ -245,6 +278,29 @@ mod tests {
             let shown = recorder.handle().render();
             assert!(shown.contains("radstream_shadow_running 0"), "{shown}");
             assert!(shown.contains("outcome=\"dropped\"} 1"), "{shown}");
+        });
+    }
+
+    #[test]
+    fn a_witness_answers_for_all_observations_and_a_panic_costs_one_answer() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            let witness = Witness::load(Box::new(|| Ok(rules()))).unwrap();
+            assert!(witness.answer(&text("panic")).is_none());
+            let answer = witness.answer(&text("Right pneumothorax.")).unwrap();
+            assert_eq!(answer.model.version, "1");
+            let names: Vec<&str> = answer.labels.iter().map(|l| &*l.observation).collect();
+            assert_eq!(names, Observation::ALL.map(Observation::name));
+            let of = |name| answer.labels.iter().find(|l| l.observation == name).unwrap();
+            assert_eq!(of("pneumothorax").status, "positive");
+            assert_eq!(of("edema").status, "not_mentioned");
+            let shown = recorder.handle().render();
+            assert!(shown.contains("outcome=\"sampled\"} 1"), "{shown}");
+            assert!(shown.contains("outcome=\"failed\"} 1"), "{shown}");
+            // Samples are no share of the traffic: their cells are not in the share's counts.
+            assert!(!shown.contains("radstream_shadow_cells_total"), "{shown}");
+            let missing = || Err(StudentError::ModelMissing { path: "x".into() });
+            assert!(Witness::load(Box::new(missing)).is_none());
         });
     }
 

@@ -31,6 +31,7 @@ use super::StageError;
 use super::flight::Finished;
 use super::frame::{self, FrameOptions, Ours, spawn};
 use super::letters::Letters;
+use super::shadow::{self, Witness};
 use super::stop::{Mode, Stop};
 
 mod case;
@@ -67,6 +68,8 @@ pub struct TeachOptions {
     pub samples: bool,
     /// Chance of a confident report to be audited, for the samples.
     pub audit_chance: f64,
+    /// Loads the model that is not in service, whose answers stand in the samples.
+    pub shadow: Option<shadow::Load>,
 }
 
 /// What all tasks share.
@@ -79,6 +82,7 @@ struct Teaching {
     give_up_after_ms: i64,
     samples: bool,
     audit_chance: f64,
+    shadow: Option<Witness>,
     versions: Versions,
     /// What is not ours any more would be asked about in vain.
     ours: Ours,
@@ -110,6 +114,7 @@ pub fn run(
         give_up_after_ms: ms(options.give_up_after),
         samples: options.samples,
         audit_chance: options.audit_chance,
+        shadow: options.shadow.and_then(Witness::load),
         versions: Versions::new(VERSIONS),
         ours: Ours::default(),
     };

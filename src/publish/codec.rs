@@ -60,6 +60,17 @@ impl Contract {
         }
     }
 
+    /// The schemas that earlier builds wrote, newest first: what waits in a topic for months is read by
+    /// builds that came after it. A newer schema has further fields, with defaults, at the record's end only.
+    pub const fn earlier(self) -> &'static [&'static str] {
+        match self {
+            Self::Findings | Self::Escalation => &[],
+            Self::Distillation => {
+                &[include_str!("../../schemas/earlier/distillation_sample.1.avsc")]
+            }
+        }
+    }
+
     /// The parsed schema.
     pub fn schema(self) -> &'static Schema {
         &self.parsed().schema
@@ -90,6 +101,14 @@ impl Contract {
 struct Parsed {
     schema: Schema,
     header: Vec<u8>,
+    /// Newest first.
+    earlier: Vec<Earlier>,
+}
+
+/// A schema that is written no more.
+struct Earlier {
+    schema: Schema,
+    header: Vec<u8>,
 }
 
 static FINDINGS: LazyLock<Parsed> = LazyLock::new(|| parse(Contract::Findings));
@@ -104,7 +123,16 @@ static DISTILLATION_WRITER: LazyLock<GenericDatumWriter<'static>> =
 
 // The schemas are compiled in and a test parses each of them: no input can make these fail.
 fn parse(contract: Contract) -> Parsed {
-    let schema = Schema::parse_str(contract.json()).expect("a compiled-in schema parses");
+    let (schema, header) = with_header(contract.json());
+    let earlier = contract.earlier().iter().map(|json| {
+        let (schema, header) = with_header(json);
+        Earlier { schema, header }
+    });
+    Parsed { schema, header, earlier: earlier.collect() }
+}
+
+fn with_header(json: &str) -> (Schema, Vec<u8>) {
+    let schema = Schema::parse_str(json).expect("a compiled-in schema parses");
     // The library's canonical form keeps `{"type":"string"}` where a logical type stood; the
     // specification's, and with it the fingerprint that Java and Python look up, has `"string"`.
     let canonical = ["string", "long", "int", "bytes"].iter().fold(
@@ -115,7 +143,7 @@ fn parse(contract: Contract) -> Parsed {
     );
     let plain = Schema::parse_str(&canonical).expect("a canonical form parses");
     let header = RabinFingerprintHeader::from_schema(&plain).build_header();
-    Parsed { schema, header }
+    (schema, header)
 }
 
 fn writer(schema: &'static Schema) -> GenericDatumWriter<'static> {
@@ -221,30 +249,46 @@ pub(crate) fn encode<T: Serialize>(
     }
 }
 
-/// Reads a payload of either framing that this build's schema wrote. A Confluent id is not looked
-/// up: the caller knows that topic and build agree.
+/// Reads a payload of either framing that this build's schema wrote, or an earlier one of the same
+/// contract. A Confluent id is not looked up: the caller knows that topic and build agree, and an earlier
+/// body is known by its end, which comes before the fields that were added since.
 ///
 /// # Errors
 /// [`DecodeError`], which quotes nothing of the payload.
 pub fn decode<T: DeserializeOwned>(contract: Contract, payload: &[u8]) -> Result<T, DecodeError> {
     let schema = contract.name();
-    let mut body = match payload.first() {
+    let Parsed { earlier, .. } = contract.parsed();
+    match payload.first() {
         Some(0xC3) => {
             let (header, body) = payload
                 .split_at_checked(SINGLE_OBJECT_HEADER)
                 .ok_or(DecodeError::Framing { schema })?;
-            if header != contract.single_object_header() {
-                return Err(DecodeError::OtherSchema { schema });
+            if header == contract.single_object_header() {
+                return read(contract, contract.schema(), body);
             }
-            body
+            let writer = earlier.iter().find(|earlier| header == earlier.header);
+            read(contract, &writer.ok_or(DecodeError::OtherSchema { schema })?.schema, body)
         }
-        Some(0) => payload.get(CONFLUENT_HEADER..).ok_or(DecodeError::Framing { schema })?,
-        _ => return Err(DecodeError::Framing { schema }),
-    };
-    let value = GenericDatumReader::builder(contract.schema())
-        .human_readable(true)
-        .build()
-        .and_then(|reader| reader.read_deser(&mut body))
-        .map_err(|_| DecodeError::Body { schema })?;
-    if body.is_empty() { Ok(value) } else { Err(DecodeError::Body { schema }) }
+        Some(0) => {
+            let body = payload.get(CONFLUENT_HEADER..).ok_or(DecodeError::Framing { schema })?;
+            let ours = read(contract, contract.schema(), body);
+            earlier.iter().fold(ours, |found, earlier| {
+                found.or_else(|problem| read(contract, &earlier.schema, body).map_err(|_| problem))
+            })
+        }
+        _ => Err(DecodeError::Framing { schema }),
+    }
+}
+
+/// Reads a whole body that `writer` wrote. `T` says itself what stands for a field that `writer` did not have
+/// (`serde(default)`).
+fn read<T: DeserializeOwned>(
+    contract: Contract,
+    writer: &Schema,
+    mut body: &[u8],
+) -> Result<T, DecodeError> {
+    let reader = GenericDatumReader::builder(writer).human_readable(true).build();
+    let value = reader.and_then(|reader| reader.read_deser(&mut body));
+    let value = value.ok().filter(|_| body.is_empty());
+    value.ok_or(DecodeError::Body { schema: contract.name() })
 }

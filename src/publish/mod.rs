@@ -44,7 +44,10 @@ pub use letter::{
 pub use marker::{EscalationMarker, Mark, WITHDRAWN_TYPE};
 pub use render::Labelled;
 pub use revision::{Opinion, Revised, TeacherOutcome};
-pub use sample::{Deidentification, DistillationSample, LabelSource, SampleKind, SampleLabel};
+pub use sample::{
+    Deidentification, DistillationSample, LabelSource, SampleKind, SampleLabel, Sampled,
+    ShadowAnswer, ShadowLabel,
+};
 
 /// Version of the set of observations and statuses and of what they mean (the labelling guide).
 /// Change it when a label comes to mean something else, so that training data can be told apart.

@@ -14,6 +14,7 @@ use super::{
     Contract, EncodeError, ModelIdentity, Outgoing, Publisher, SOFTWARE_VERSION, borrowed, headers,
 };
 use crate::deidentify::{Deidentified, Kind};
+use crate::report::{Observation, Scored};
 
 /// What a record of the distillation topic does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +76,39 @@ pub struct SampleLabel<'a> {
     pub quote: Option<Cow<'a, str>>,
 }
 
+/// What a model that is not in service says of the same report.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in schemas/distillation_sample.avsc")]
+pub struct ShadowAnswer<'a> {
+    pub model: Cow<'a, ModelIdentity>,
+    pub labels: Vec<ShadowLabel<'a>>,
+}
+
+/// What it says of one observation.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in schemas/distillation_sample.avsc")]
+pub struct ShadowLabel<'a> {
+    pub observation: Cow<'a, str>,
+    pub status: Cow<'a, str>,
+    pub confidence: f32,
+}
+
+impl<'a> ShadowAnswer<'a> {
+    /// What `model` said, as it is published.
+    pub fn new(model: &'a ModelIdentity, scored: &Scored) -> Self {
+        let cells = Observation::ALL.into_iter().zip(&scored.probabilities);
+        let labels = cells.map(|(observation, row)| {
+            let (status, confidence) = crate::route::choose(row);
+            ShadowLabel {
+                observation: Cow::Borrowed(observation.name()),
+                status: Cow::Borrowed(status.name()),
+                confidence,
+            }
+        });
+        Self { model: Cow::Borrowed(model), labels: labels.collect() }
+    }
+}
+
 /// A record of the distillation topic. Fields as in `schemas/distillation_sample.avsc`.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "documented in schemas/distillation_sample.avsc")]
@@ -95,6 +129,9 @@ pub struct DistillationSample<'a> {
     pub procedure_codes: Vec<Cow<'a, str>>,
     pub created_at: i64,
     pub software_version: Cow<'a, str>,
+    /// Samples of earlier builds have none.
+    #[serde(default)]
+    pub shadow: Option<ShadowAnswer<'a>>,
 }
 
 impl fmt::Debug for DistillationSample<'_> {
@@ -106,10 +143,22 @@ impl fmt::Debug for DistillationSample<'_> {
     }
 }
 
+/// What makes a revision a training sample.
+pub struct Sampled<'a> {
+    /// The text that the teacher read.
+    pub text: &'a Deidentified,
+    /// The teacher's quotes of it, by observation.
+    pub quotes: &'a [Option<String>],
+    /// Chance of a report like this one to be chosen, 0 to 1, where it is known.
+    pub inclusion_probability: Option<f64>,
+    /// What a shadow said.
+    pub shadow: Option<ShadowAnswer<'a>>,
+}
+
 impl Publisher {
     /// The training sample of a report that a teacher has answered: the statuses that its revision
-    /// publishes, with what either said beside them. `quotes` are the teacher's, of the de-identified text. A
-    /// header names the version of the report, so that a store can tell whether a retraction meant it.
+    /// publishes, with what either said beside them. A header names the version of the report, so that a
+    /// store can tell whether a retraction meant it.
     ///
     /// # Errors
     /// [`EncodeError`]; `None` where no teacher answered: labels that the student gave itself are
@@ -117,11 +166,10 @@ impl Publisher {
     pub fn sample(
         &self,
         revised: &Revised<'_>,
-        text: &Deidentified,
-        quotes: &[Option<String>],
-        inclusion_probability: Option<f64>,
+        sampled: Sampled<'_>,
         now_ms: i64,
     ) -> Option<Result<Outgoing, EncodeError>> {
+        let Sampled { text, quotes, inclusion_probability, shadow } = sampled;
         let opinion = revised.opinion.as_ref()?;
         let escalation = revised.escalation;
         let text_hash = hex(&sections_hash(text.sections()));
@@ -173,6 +221,7 @@ impl Publisher {
                 .collect(),
             created_at: now_ms,
             software_version: borrowed(SOFTWARE_VERSION),
+            shadow,
         };
         let envelope = headers::EventHeaders {
             id: &sample.sample_id,

@@ -35,7 +35,7 @@ metrics_table! {
     DRIFT_REPORTS Gauge "radstream_drift_reports" "Reports in the window that radstream_drift_psi was last computed of; 0: no full window, or no reference.";
     SHADOW_RUNNING Gauge "radstream_shadow_running" "1 while a shadow model listens, 0 when it could not be loaded.";
     SHADOW_INFO Gauge "radstream_shadow_info" "Always 1; labels name, version, sha256 of the shadow model.";
-    SHADOW_REPORTS_TOTAL Counter "radstream_shadow_reports_total" "Reports drawn for the shadow model; label outcome (scored, failed, dropped, too_long).";
+    SHADOW_REPORTS_TOTAL Counter "radstream_shadow_reports_total" "Reports for the shadow model, a share of the traffic and, in stage teach, every training sample; label outcome (scored, sampled, failed, dropped, too_long).";
     SHADOW_CELLS_TOTAL Counter "radstream_shadow_cells_total" "Cells by what the model in service and the shadow say; labels observation, status, shadow_status.";
     INPUT_RECORDS_TOTAL Counter "radstream_input_records_total" "Records fetched; labels topic, partition.";
     INPUT_BYTES_TOTAL Counter "radstream_input_bytes_total" "Bytes of those records; labels topic, partition.";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{frame_options, publish_settings};
+use super::{frame_options, publish_settings, shadow_options};
 use crate::broker::assignment::Ends;
 use crate::broker::auth::Authenticator;
 use crate::config::{Settings, TeacherApi, TeacherFormat, TeacherProvider};
@@ -147,6 +147,7 @@ pub fn teach_options(
     let teach = &settings.teacher;
     let mut publish = publish_settings(settings, framing);
     publish.consumer_group.clone_from(&teach.group);
+    let samples = !settings.topics.distillation.is_empty();
     TeachOptions {
         frame: frame_options(settings, auth, teach_inputs(settings), stop_at, Some(&teach.group)),
         teacher: Arc::new(teacher),
@@ -159,7 +160,8 @@ pub fn teach_options(
         window: teach.window,
         retry_delay: Duration::from_secs(teach.retry_delay_s),
         give_up_after: Duration::from_secs(teach.give_up_after_s),
-        samples: !settings.topics.distillation.is_empty(),
+        samples,
         audit_chance: settings.routing.audit_rate.min(settings.routing.max_escalation_rate),
+        shadow: shadow_options(settings).filter(|_| samples).map(|shadow| shadow.load),
     }
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::broker::{Ticket, TopicPartition};
+use crate::dataset::pseudonym::Pseudonyms;
 use crate::publish::{
     Contract, DistillationSample, Framing, LabelSource, ModelIdentity, Probabilities,
     PublishedReason, PublishedSection, SampleKind, SampleLabel, TeacherIdentity, VERSION_HEADER,
@@ -97,6 +98,7 @@ impl Made {
             procedure_codes: vec!["71046".into()],
             created_at: NOW - self.age * DAY,
             software_version: "0".into(),
+            shadow: None,
         }
     }
 
@@ -497,6 +499,25 @@ fn tables_and_plot_say_what_the_manifest_says() {
 /// A dataset that the tests of `distill/` read, as this build writes it.
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("distill/tests/dataset")
+}
+
+#[test]
+fn rows_of_an_earlier_build_get_empty_columns_for_what_it_did_not_know() {
+    let sample = made(1, "Small effusion.", 0);
+    let folder = TempDir::new().unwrap();
+    let pseudonyms = Pseudonyms::create(&folder.path().join("key")).unwrap();
+    let Change::Sample(_, row) = change::read(&sample.record(), &pseudonyms) else {
+        panic!("a sample");
+    };
+    let rows = row::batch(&[&row]).unwrap();
+    let known: Vec<usize> = (0..rows.schema().index_of("shadow_name").unwrap()).collect();
+    let earlier = rows.project(&known).unwrap();
+    let carried = rows_file::with_times_seen(&earlier, vec![3]).unwrap();
+    assert_eq!(carried.schema(), row::schema());
+    assert_eq!(carried.column_by_name("shadow_cells").unwrap().null_count(), 1);
+    assert_eq!(carried.column_by_name("sample_id"), rows.column_by_name("sample_id"));
+    // What every build knew must be there.
+    assert!(rows_file::with_times_seen(&rows.project(&known[1..]).unwrap(), vec![3]).is_err());
 }
 
 #[test]

@@ -9,10 +9,10 @@ use futures_util::FutureExt as _;
 use crate::broker::Record;
 use crate::deidentify::{Deidentified, Deidentifier, Refused};
 use crate::publish::{
-    EncodeError, EscalationMarker, Mark, Opinion, Outgoing, PublishedEvidence, Revised,
-    TeacherIdentity, TeacherOutcome,
+    EncodeError, EscalationMarker, Mark, Opinion, Outgoing, PublishedEvidence, Revised, Sampled,
+    ShadowAnswer, TeacherIdentity, TeacherOutcome,
 };
-use crate::report::OBSERVATIONS;
+use crate::report::{OBSERVATIONS, ReportText};
 use crate::teacher::ask::{AskError, Given};
 use crate::teacher::merge::{Merged, ReviewReason, merge};
 use crate::teacher::prompt::{self, Question};
@@ -214,8 +214,9 @@ impl Case {
         let sampled = self.teaching.samples && !escalated.escalation.training_excluded;
         if let (true, Ok(text)) = (sampled, text) {
             let chance = escalated.is_audit().then_some(self.teaching.audit_chance);
-            let publisher = &self.teaching.publisher;
-            match publisher.sample(&revised, text, &quotes, chance, unix_ms()) {
+            let shadow = self.shadow(escalated);
+            let sampled = Sampled { text, quotes: &quotes, inclusion_probability: chance, shadow };
+            match self.teaching.publisher.sample(&revised, sampled, unix_ms()) {
                 Some(Ok(sample)) => outgoing.push(sample),
                 // The revision is what is owed; a sample is a gift.
                 Some(Err(EncodeError::TooLarge { .. })) | None => {}
@@ -223,6 +224,13 @@ impl Case {
             }
         }
         Ok(outgoing)
+    }
+
+    /// What the shadow says of the text that the student read.
+    fn shadow(&self, escalated: &Escalated) -> Option<ShadowAnswer<'_>> {
+        let shadow = self.teaching.shadow.as_ref()?;
+        let text = ReportText { sections: escalated.sections.clone(), present: Vec::new() };
+        tokio::task::block_in_place(|| shadow.answer(&text))
     }
 
     /// The revision of an escalation without an answer: the student's statuses stand.
