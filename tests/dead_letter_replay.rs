@@ -13,7 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 use support::kafka::KafkaBroker;
 use support::processes::{Finished, Radstream, RadstreamCommand};
-use support::records::{Message, NewRecord};
+use support::records::{Isolation, Message, NewRecord, read_all};
 use support::stage::{PARTITIONS, Stage};
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -373,7 +373,7 @@ fn an_open_transaction_in_front_of_a_marker_does_not_hide_it() {
     let markers = |messages: Vec<Message>| {
         messages.iter().filter(|m| m.header("radstream.replayed.letter").is_some()).count()
     };
-    let hidden = markers(stage.broker.read_committed_all(&dead));
+    let hidden = markers(read_all(&stage.broker.client(), &dead, Isolation::ReadCommitted));
     assert!(hidden < COUNT, "no marker stood behind the open transaction: the test shows nothing");
     assert_eq!(markers(stage.broker.read_uncommitted_all(&dead)), COUNT);
 

@@ -204,8 +204,10 @@ impl KafkaBroker {
         records::produce(&self.client(), topic, records)
     }
 
-    /// All of a topic that is committed, up to its end now, by partition, then offset.
+    /// All of a topic that is committed, up to its end now, by partition, then offset. Waits for
+    /// transactions that are being decided.
     pub fn read_committed_all(&self, topic: &str) -> Vec<Message> {
+        records::await_decided(&self.client(), topic);
         records::read_all(&self.client(), topic, Isolation::ReadCommitted)
     }
 

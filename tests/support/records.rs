@@ -317,19 +317,35 @@ pub fn read_all(client: &ClientConfig, topic: &str, isolation: Isolation) -> Vec
     messages
 }
 
+/// Waits until each transaction is decided that has written to a topic by now: a commit is answered before its
+/// markers stand in the topics, and a reader of committed records sees nothing behind an open transaction.
+pub fn await_decided(client: &ClientConfig, topic: &str) {
+    let consumer: BaseConsumer =
+        client.clone().set("isolation.level", "read_committed").create().expect("a consumer");
+    for (partition, end) in end_offsets(client, topic) {
+        let what = format!("the transactions in {topic} {partition}");
+        wait_until(&what, PATIENCE, || {
+            (high_watermark(&consumer, topic, partition) >= end).then_some(())
+        });
+    }
+}
+
 /// The offset after the last record of each partition, open and aborted transactions included.
 pub fn end_offsets(client: &ClientConfig, topic: &str) -> BTreeMap<i32, i64> {
     let consumer: BaseConsumer =
         client.clone().set("isolation.level", "read_uncommitted").create().expect("a consumer");
     partitions(&consumer, topic)
         .into_iter()
-        .map(|partition| {
-            let (_, high) = consumer
-                .fetch_watermarks(topic, partition, PATIENCE)
-                .unwrap_or_else(|e| panic!("{topic} {partition}: no watermarks: {e}"));
-            (partition, high)
-        })
+        .map(|partition| (partition, high_watermark(&consumer, topic, partition)))
         .collect()
+}
+
+/// The end of a partition as the consumer's isolation level has it.
+fn high_watermark(consumer: &BaseConsumer, topic: &str, partition: i32) -> i64 {
+    let (_, high) = consumer
+        .fetch_watermarks(topic, partition, PATIENCE)
+        .unwrap_or_else(|e| panic!("{topic} {partition}: no watermarks: {e}"));
+    high
 }
 
 /// What a group has committed for each partition of a topic; `None` where nothing yet.

@@ -141,6 +141,9 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
     }
     if run.stuck.is_none() && run.wait(events) {
         run.wait_for_letters(letters);
+        if run.stuck.is_none() && plan.bug.is_none() {
+            run.wait_for_commits();
+        }
     }
     feeding.finish();
     run.end();
@@ -219,6 +222,26 @@ impl Run<'_> {
                 self.stuck = Some(format!("{seen} of {letters} dead letters came"));
                 return;
             }
+        }
+    }
+
+    /// What comes to neither finding nor letter may still be under way, with a process that has just
+    /// lost its partitions. Whether all is committed is for the checker to say.
+    fn wait_for_commits(&mut self) {
+        let (input, group) = (self.plan.topic("in"), self.plan.group());
+        let client = self.cluster.client();
+        let ends = records::end_offsets(&client, &input);
+        let deadline = Instant::now() + self.plan.patience;
+        while Instant::now() < deadline {
+            let committed = records::committed_offsets(&client, &group, &input);
+            let whole = |(partition, end): (&i32, &i64)| {
+                committed.get(partition).copied().flatten().unwrap_or(0) == *end
+            };
+            if ends.iter().all(whole) {
+                return;
+            }
+            self.reader.read_some();
+            self.reap();
         }
     }
 
