@@ -168,11 +168,10 @@ pub(super) fn with_times_seen(
 ) -> Result<RecordBatch, RowsError> {
     // Our schema, not the file's: its metadata may say more.
     let schema = row::schema();
-    let mut times_seen = Some(times_seen);
+    let times_seen: ArrayRef = Arc::new(Int64Array::from(times_seen));
     let columns = schema.fields().iter().map(|field| {
         if field.name() == TIMES_SEEN {
-            let counts = times_seen.take().ok_or(RowsError::Content)?;
-            return Ok(Arc::new(Int64Array::from(counts)) as ArrayRef);
+            return Ok(Arc::clone(&times_seen));
         }
         match rows.column_by_name(field.name()) {
             Some(column) => Ok(Arc::clone(column)),

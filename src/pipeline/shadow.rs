@@ -1,7 +1,7 @@
 //! A second model on a share of the reports, for its disagreement alone.
 //!
-//! In stage label it gets a report after the one in service has labelled it, from a bounded queue that nobody waits
-//! for: what does not fit is dropped and counted. It has one session on a thread of its own. Nothing
+//! In stage label it gets a report after the one in service has labelled it, from a bounded queue that
+//! nobody waits for: what does not fit is dropped and counted. It has one session on a thread of its own. Nothing
 //! that it says is published, and nothing that befalls it, a panic included, reaches the stage.
 //!
 //! In stage teach it reads the reports that become training samples ([`Witness`]), and its answer stands in
@@ -135,10 +135,9 @@ impl Witness {
 
     /// What it says of a report that is about to become a sample; `None`, and counted, when it breaks.
     pub fn answer(&self, text: &ReportText) -> Option<ShadowAnswer<'_>> {
-        let label = || (self.label.lock())(text);
-        let scored = std::panic::catch_unwind(AssertUnwindSafe(label)).ok().and_then(Result::ok);
-        count(if scored.is_some() { "sampled" } else { "failed" });
-        scored.map(|scored| ShadowAnswer::new(&self.model, &scored))
+        let scored = scored(&mut self.label.lock(), text)?;
+        count("sampled");
+        Some(ShadowAnswer::new(&self.model, &scored))
     }
 }
 
@@ -163,12 +162,20 @@ fn work(shadow: &mut ShadowModel, reports: &Reports, open: &Receiver<()>) {
             },
             recv(open) -> _ => return,
         };
-        let label = &mut shadow.label;
-        match std::panic::catch_unwind(AssertUnwindSafe(|| label(&report.text))) {
-            Ok(Ok(scored)) => compare(&report.labels, &scored),
-            Ok(Err(_)) | Err(_) => count("failed"),
+        if let Some(scored) = scored(&mut shadow.label, &report.text) {
+            compare(&report.labels, &scored);
         }
     }
+}
+
+/// What the model says; `None`, and counted, when it fails or panics.
+fn scored(label: &mut Label, text: &ReportText) -> Option<Scored> {
+    let scored = std::panic::catch_unwind(AssertUnwindSafe(|| label(text)));
+    let scored = scored.ok().and_then(Result::ok);
+    if scored.is_none() {
+        count("failed");
+    }
+    scored
 }
 
 fn compare(ours: &Labels, scored: &Scored) {

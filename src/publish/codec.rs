@@ -73,15 +73,15 @@ impl Contract {
 
     /// The parsed schema.
     pub fn schema(self) -> &'static Schema {
-        &self.parsed().schema
+        &self.versions().ours.schema
     }
 
     /// The header of single-object encoding: `C3 01` and the schema's CRC-64-AVRO fingerprint.
     pub fn single_object_header(self) -> &'static [u8] {
-        &self.parsed().header
+        &self.versions().ours.header
     }
 
-    fn parsed(self) -> &'static Parsed {
+    fn versions(self) -> &'static Versions {
         match self {
             Self::Findings => &FINDINGS,
             Self::Escalation => &ESCALATION,
@@ -101,37 +101,32 @@ impl Contract {
 struct Parsed {
     schema: Schema,
     header: Vec<u8>,
+}
+
+/// All that payloads of a contract were written with.
+struct Versions {
+    ours: Parsed,
     /// Newest first.
-    earlier: Vec<Earlier>,
+    earlier: Vec<Parsed>,
 }
 
-/// A schema that is written no more.
-struct Earlier {
-    schema: Schema,
-    header: Vec<u8>,
-}
-
-static FINDINGS: LazyLock<Parsed> = LazyLock::new(|| parse(Contract::Findings));
-static ESCALATION: LazyLock<Parsed> = LazyLock::new(|| parse(Contract::Escalation));
-static DISTILLATION: LazyLock<Parsed> = LazyLock::new(|| parse(Contract::Distillation));
+static FINDINGS: LazyLock<Versions> = LazyLock::new(|| versions(Contract::Findings));
+static ESCALATION: LazyLock<Versions> = LazyLock::new(|| versions(Contract::Escalation));
+static DISTILLATION: LazyLock<Versions> = LazyLock::new(|| versions(Contract::Distillation));
 static FINDINGS_WRITER: LazyLock<GenericDatumWriter<'static>> =
-    LazyLock::new(|| writer(&FINDINGS.schema));
+    LazyLock::new(|| writer(&FINDINGS.ours.schema));
 static ESCALATION_WRITER: LazyLock<GenericDatumWriter<'static>> =
-    LazyLock::new(|| writer(&ESCALATION.schema));
+    LazyLock::new(|| writer(&ESCALATION.ours.schema));
 static DISTILLATION_WRITER: LazyLock<GenericDatumWriter<'static>> =
-    LazyLock::new(|| writer(&DISTILLATION.schema));
+    LazyLock::new(|| writer(&DISTILLATION.ours.schema));
+
+fn versions(contract: Contract) -> Versions {
+    let earlier = contract.earlier().iter().map(|json| parse(json));
+    Versions { ours: parse(contract.json()), earlier: earlier.collect() }
+}
 
 // The schemas are compiled in and a test parses each of them: no input can make these fail.
-fn parse(contract: Contract) -> Parsed {
-    let (schema, header) = with_header(contract.json());
-    let earlier = contract.earlier().iter().map(|json| {
-        let (schema, header) = with_header(json);
-        Earlier { schema, header }
-    });
-    Parsed { schema, header, earlier: earlier.collect() }
-}
-
-fn with_header(json: &str) -> (Schema, Vec<u8>) {
+fn parse(json: &str) -> Parsed {
     let schema = Schema::parse_str(json).expect("a compiled-in schema parses");
     // The library's canonical form keeps `{"type":"string"}` where a logical type stood; the
     // specification's, and with it the fingerprint that Java and Python look up, has `"string"`.
@@ -143,7 +138,7 @@ fn with_header(json: &str) -> (Schema, Vec<u8>) {
     );
     let plain = Schema::parse_str(&canonical).expect("a canonical form parses");
     let header = RabinFingerprintHeader::from_schema(&plain).build_header();
-    (schema, header)
+    Parsed { schema, header }
 }
 
 fn writer(schema: &'static Schema) -> GenericDatumWriter<'static> {
@@ -257,38 +252,29 @@ pub(crate) fn encode<T: Serialize>(
 /// [`DecodeError`], which quotes nothing of the payload.
 pub fn decode<T: DeserializeOwned>(contract: Contract, payload: &[u8]) -> Result<T, DecodeError> {
     let schema = contract.name();
-    let Parsed { earlier, .. } = contract.parsed();
-    match payload.first() {
+    let Versions { ours, earlier } = contract.versions();
+    let mut writers = std::iter::once(ours).chain(earlier);
+    let read = match payload.first() {
         Some(0xC3) => {
             let (header, body) = payload
                 .split_at_checked(SINGLE_OBJECT_HEADER)
                 .ok_or(DecodeError::Framing { schema })?;
-            if header == contract.single_object_header() {
-                return read(contract, contract.schema(), body);
-            }
-            let writer = earlier.iter().find(|earlier| header == earlier.header);
-            read(contract, &writer.ok_or(DecodeError::OtherSchema { schema })?.schema, body)
+            let writer = writers.find(|writer| header == writer.header);
+            read(&writer.ok_or(DecodeError::OtherSchema { schema })?.schema, body)
         }
         Some(0) => {
             let body = payload.get(CONFLUENT_HEADER..).ok_or(DecodeError::Framing { schema })?;
-            let ours = read(contract, contract.schema(), body);
-            earlier.iter().fold(ours, |found, earlier| {
-                found.or_else(|problem| read(contract, &earlier.schema, body).map_err(|_| problem))
-            })
+            writers.find_map(|writer| read(&writer.schema, body))
         }
-        _ => Err(DecodeError::Framing { schema }),
-    }
+        _ => return Err(DecodeError::Framing { schema }),
+    };
+    read.ok_or(DecodeError::Body { schema })
 }
 
 /// Reads a whole body that `writer` wrote. `T` says itself what stands for a field that `writer` did not have
 /// (`serde(default)`).
-fn read<T: DeserializeOwned>(
-    contract: Contract,
-    writer: &Schema,
-    mut body: &[u8],
-) -> Result<T, DecodeError> {
+fn read<T: DeserializeOwned>(writer: &Schema, mut body: &[u8]) -> Option<T> {
     let reader = GenericDatumReader::builder(writer).human_readable(true).build();
-    let value = reader.and_then(|reader| reader.read_deser(&mut body));
-    let value = value.ok().filter(|_| body.is_empty());
-    value.ok_or(DecodeError::Body { schema: contract.name() })
+    let value = reader.and_then(|reader| reader.read_deser(&mut body)).ok();
+    value.filter(|_| body.is_empty())
 }
