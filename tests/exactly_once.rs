@@ -4,6 +4,8 @@ mod support;
 
 use std::time::Duration;
 
+use radstream::broker::division;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use support::kafka::KafkaBroker;
 use support::metrics;
 use support::processes::{Radstream, RadstreamCommand};
@@ -233,4 +235,74 @@ fn of_two_processes_with_one_name_one_ends_with_70_and_nothing_is_doubled() {
     reader.until("all findings", PATIENCE, |messages| messages.len() >= events);
     ends_well(rest);
     assert_exactly_once(&stage, SEED);
+}
+
+#[test]
+fn a_member_killed_between_the_halves_of_a_rebalance_leaves_no_partition_without_an_owner() {
+    const SEED: u64 = 23;
+    const MESSAGES: u64 = 600;
+    let broker = KafkaBroker::shared();
+    let stage = Stage::create(broker, "halves");
+    stage.feed(SEED, MESSAGES);
+    let (events, dead) = expected(SEED, MESSAGES);
+
+    // A process that has everything, then stands still: it does not serve the first half of the rebalance
+    // that the next member brings about, so it never asks for the second.
+    let before = member(&stage, "back");
+    let six = || assigned(&before).filter(|count| *count == 6);
+    support::server::wait_until("all partitions in one hand", GRACE, six);
+    let other = member(&stage, "other");
+    let group = |members, unowned| {
+        assigned(&other);
+        let topics = [stage.topic("in")];
+        let division = division::ask(&other, &stage.group(), &topics, GRACE).ok()??;
+        (division.members.len() == members && division.unowned().len() == unowned).then_some(())
+    };
+    support::server::wait_until("a first half that is over", GRACE, || group(2, 3));
+
+    // Back under its name, as after a kill.
+    let mut process = process(&stage, "back");
+    let address = process.address();
+    let page = || support::processes::http_get(&address, "/metrics").ok().map(|(_, page)| page);
+    let unowned = format!("radstream_unowned_partitions{{topic=\"{}\"}}", stage.topic("in"));
+    process.until("an owner for each partition", PATIENCE, || {
+        let theirs = assigned(&other)?;
+        let told = metrics::value(&page()?, &unowned)?;
+        (theirs == 3 && told == 0.0).then_some(())
+    });
+    let rejoined = "radstream_consumer_restarts_total{reason=\"unowned\"}";
+    assert_eq!(metrics::value(&page().unwrap(), rejoined), Some(1.0), "{}", process.log_tail(40));
+
+    // And it can still take over what another leaves.
+    other.unsubscribe();
+    support::server::wait_until("one member that has all", GRACE, || group(1, 0));
+    drop((before, other));
+    let findings = stage.topic("findings");
+    broker.reader(&[&findings]).until("all findings", PATIENCE, |m| m.len() >= events);
+    let letters = stage.topic("dead");
+    broker.reader(&[&letters]).until("all dead letters", GRACE, |m| m.len() >= dead);
+    ends_well(process);
+    assert_exactly_once(&stage, SEED);
+}
+
+/// A member of the stage's group that does nothing with what it is given.
+fn member(stage: &Stage<'_>, instance: &str) -> BaseConsumer {
+    let client: BaseConsumer = stage
+        .broker
+        .client()
+        .set("group.id", stage.group())
+        .set("group.instance.id", instance)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", "45000")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer");
+    client.subscribe(&[&stage.topic("in")]).expect("a subscription");
+    client
+}
+
+/// How many partitions a member has, after it has served what came.
+fn assigned(member: &BaseConsumer) -> Option<usize> {
+    drop(member.poll(Duration::from_millis(50)));
+    member.assignment().ok().map(|list| list.count())
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use radstream::publish::{Contract, FindingsEvent, decode};
+use support::escalations::now_ms;
 use support::kafka::KafkaBroker;
 use support::metrics;
 use support::models::{Bad, ModelStore};
@@ -227,10 +228,6 @@ fn twenty_models_come_under_load_five_are_refused_and_each_report_has_one_findin
         longest_change(&times),
         longest_silence(&times)
     );
-}
-
-fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
 }
 
 /// What the log says of a swap, as JSON or as text.

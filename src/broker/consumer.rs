@@ -1,4 +1,4 @@
-//! The poll thread's side of Kafka: subscription, rebalances, pausing, and a new client when one gave up.
+//! The poll thread's side of Kafka: subscription, pausing, and a new client when one gave up.
 //!
 //! One thread polls; rebalance callbacks run inside that poll, on the same thread. A revocation
 //! waits, through [`AssignmentListener`], until the transaction thread has forgotten what it holds of these
@@ -10,21 +10,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
-use rdkafka::client::OAuthToken;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{
-    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol,
-};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message;
-use rdkafka::statistics::Statistics;
-use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
-use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::assignment::{Assignment, AssignmentListener, Backwards, Ends};
 use super::auth::Authenticator;
-use super::client::{Callbacks, note_throttling};
+use super::client::Callbacks;
+use super::division::{self, Division};
 use super::ledger::PrefixEnd;
+use super::rebalance::{Context, fatal};
 use super::retirement::{Retirements, drop_aside};
 use super::standing::Membership;
 use super::{Record, Ticket, TopicPartition};
@@ -34,89 +32,6 @@ use crate::telemetry::names;
 /// A client whose name the group gave to another is replaced so often in ten minutes; then the other is
 /// taken for a process that lives.
 const MAX_FENCED: usize = 5;
-
-/// librdkafka's callbacks for our consumer.
-struct Context {
-    callbacks: Callbacks,
-    assignment: Arc<Assignment>,
-    /// Replaced by another client: what it still says concerns nobody.
-    retired: AtomicBool,
-}
-
-impl Context {
-    fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
-        self.assignment.add(list, consumer.group_metadata());
-        match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_assign(list)?,
-            _ => consumer.assign(list)?,
-        }
-        if list.count() == 0 {
-            return Ok(());
-        }
-        // A pause outlives a revocation inside librdkafka: say which of the two holds now.
-        if self.assignment.is_paused() { consumer.pause(list) } else { consumer.resume(list) }
-    }
-
-    fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
-        let lost = consumer.assignment_lost();
-        // A client that was fenced says that all is lost, too: that is no reason to be fenced.
-        let comes_back = lost && fatal(consumer).is_none();
-        self.assignment.remove(list, lost);
-        if comes_back {
-            self.assignment.unsettle();
-        }
-        match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
-            _ => consumer.unassign(),
-        }
-    }
-}
-
-impl ClientContext for Context {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.callbacks.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.callbacks.error(error, reason);
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        if !self.retired.load(Ordering::Relaxed) {
-            note_throttling("consumer", &statistics);
-            self.assignment.note_statistics(&statistics);
-        }
-    }
-
-    fn generate_oauth_token(
-        &self,
-        config: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.callbacks.generate_oauth_token(config)
-    }
-}
-
-impl ConsumerContext for Context {
-    // The default ignores the errors of assign and unassign.
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        event: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
-    ) {
-        let done = match event {
-            _ if self.retired.load(Ordering::Relaxed) => consumer.unassign(),
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => self.revoke(consumer, list),
-            _ => consumer.unassign(),
-        };
-        if let Err(error) = done {
-            tracing::error!(target: "kafka", %error, "a change of the assignment failed");
-        }
-    }
-}
 
 /// What a poll gave.
 #[derive(Debug)]
@@ -135,6 +50,15 @@ pub enum Polled {
     Backwards(Backwards),
 }
 
+/// Why we join the group anew, though the client has not given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejoin {
+    /// Others have our partitions, and the client does not know.
+    Astray,
+    /// Partitions belong to nobody: when we leave and come back, the group divides them anew.
+    Unowned,
+}
+
 /// A consumer in our group.
 pub struct Consumer {
     client: RwLock<Arc<BaseConsumer<Context>>>,
@@ -142,8 +66,8 @@ pub struct Consumer {
     auth: Arc<Authenticator>,
     topics: Vec<String>,
     assignment: Arc<Assignment>,
-    /// What the client holds is not ours any more: it must be replaced.
-    astray: AtomicBool,
+    /// Asked of the poll thread.
+    rejoin: Mutex<Option<Rejoin>>,
     fenced: Mutex<Retirements>,
 }
 
@@ -167,7 +91,7 @@ impl Consumer {
             auth,
             topics: topics.to_vec(),
             assignment,
-            astray: AtomicBool::new(false),
+            rejoin: Mutex::new(None),
             fenced: Mutex::new(Retirements::new(MAX_FENCED)),
         })
     }
@@ -242,21 +166,35 @@ impl Consumer {
         self.assignment.membership()
     }
 
-    /// Has the poll thread join the group anew: others have our partitions, and the client does not know.
-    pub fn go_astray(&self) {
-        self.astray.store(true, Ordering::Relaxed);
+    /// Has the poll thread join the group anew.
+    pub fn ask_to_rejoin(&self, why: Rejoin) {
+        *self.rejoin.lock() = Some(why);
     }
 
-    /// Joins the group anew if [`go_astray`](Self::go_astray) asked for it. On the poll thread.
+    /// Joins the group anew if [`ask_to_rejoin`](Self::ask_to_rejoin) asked for it. On the poll thread.
     ///
     /// # Errors
-    /// No new client can be made.
-    pub fn rejoin_if_astray(&self) -> KafkaResult<()> {
-        if self.astray.swap(false, Ordering::Relaxed) {
-            tracing::warn!(target: "kafka", "others have our partitions: joining the group anew");
-            self.replace_client("astray")?;
+    /// No new client can be made, or the client cannot subscribe again.
+    pub fn rejoin_if_asked(&self) -> KafkaResult<()> {
+        let asked = self.rejoin.lock().take();
+        match asked {
+            None => Ok(()),
+            Some(Rejoin::Astray) => {
+                tracing::warn!(target: "kafka", "others have our partitions: joining the group anew");
+                self.replace_client("astray")
+            }
+            Some(Rejoin::Unowned) => {
+                tracing::warn!(target: "kafka", "partitions without an owner: leaving the group and joining it anew");
+                metrics::counter!(names::CONSUMER_RESTARTS_TOTAL, "reason" => "unowned")
+                    .increment(1);
+                self.assignment.unsettle();
+                let client = self.client();
+                // A static member leaves only thus, not when it closes. Then it is another to the group, which
+                // divides anew; one that joins by the member id that it has would change nothing.
+                client.unsubscribe();
+                subscribe(&client, &self.topics)
+            }
         }
-        Ok(())
     }
 
     /// Joins the group anew with another client, after [`Polled::Dead`]. On the poll thread.
@@ -290,6 +228,25 @@ impl Consumer {
         *self.client.write() = Arc::new(new);
         drop_aside("consumer", old);
         Ok(())
+    }
+
+    /// Our name in the group, if membership is static.
+    pub fn instance(&self) -> Option<&str> {
+        self.config.get("group.instance.id")
+    }
+
+    /// After this time without a sign of us the group gives our partitions to others.
+    pub fn session_timeout(&self) -> Option<Duration> {
+        self.config.get("session.timeout.ms")?.parse().ok().map(Duration::from_millis)
+    }
+
+    /// How the group divides our topics. `None` while it is not stable.
+    ///
+    /// # Errors
+    /// Not all brokers answered in time.
+    pub fn division(&self, timeout: Duration) -> KafkaResult<Option<Division>> {
+        let group = self.config.get("group.id").unwrap_or_default();
+        division::ask(&self.client(), group, &self.topics, timeout)
     }
 
     /// Offsets that the group has committed for these partitions.
@@ -326,11 +283,6 @@ impl Consumer {
     }
 }
 
-/// Why the client has given up for good, if it has.
-fn fatal(client: &BaseConsumer<Context>) -> Option<KafkaError> {
-    client.client().fatal_error().map(|(code, _)| KafkaError::Global(code))
-}
-
 /// A client that has subscribed.
 fn join(
     config: &ClientConfig,
@@ -344,9 +296,13 @@ fn join(
         retired: AtomicBool::new(false),
     };
     let client = BaseConsumer::from_config_and_context(config, context)?;
-    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-    client.subscribe(&names)?;
+    subscribe(&client, topics)?;
     Ok(client)
+}
+
+fn subscribe(client: &BaseConsumer<Context>, topics: &[String]) -> KafkaResult<()> {
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    client.subscribe(&names)
 }
 
 /// Offsets to commit as librdkafka wants them.

@@ -1,10 +1,13 @@
 //! The outside world's queue: bytes, topics, offsets, transactions. Knows no medicine.
 //!
-//! * [`consumer`] — the poll thread's side: subscription, rebalances, pausing, a new client for one that gave up.
+//! * [`consumer`] — the poll thread's side: subscription, pausing, a new client for one that gave up.
+//! * [`rebalance`] — its callbacks: what the group gives and takes.
 //! * [`assignment`] — what the group has given us, and where we stand in it: epochs, tickets, ends.
 //! * [`ledger`] — what may be committed: per partition, the contiguous finished prefix. Pure.
 //! * [`protocol`] — what an error of the transaction protocol means. Pure.
 //! * [`standing`] — are the partitions that we hold still ours? Pure.
+//! * [`division`] — how the group divides the partitions among its members, as the cluster tells.
+//! * [`ownership`] — does every partition have an owner, and who sees to it if not? Pure.
 //! * [`committer`] — produces a batch and commits its offsets, exactly once or at least once.
 //! * [`delivery`], [`heartbeat`] — producing; and a watchdog's view of the transaction thread.
 //! * [`client`] — callbacks that every Kafka client of ours shares: logs, statistics, tokens.
@@ -25,9 +28,12 @@ pub mod client;
 pub mod committer;
 pub mod consumer;
 pub mod delivery;
+pub mod division;
 pub mod heartbeat;
 pub mod ledger;
+pub mod ownership;
 pub mod protocol;
+pub mod rebalance;
 pub mod retirement;
 pub mod span;
 pub mod standing;

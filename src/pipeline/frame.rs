@@ -24,6 +24,7 @@ use super::StageError;
 use super::account::DeadLetterLimits;
 use super::budget::Budget;
 use super::flight::Finished;
+use super::owners;
 use super::poll::Poller;
 use super::settle::{self, Assignments, CommitLimits, Settler, TopicNames};
 use super::stop::{PanicGuard, Stop};
@@ -145,6 +146,7 @@ where
     let (chunks_in, chunks) = bounded::<Vec<Record>>(CHUNKS);
     let (finished, finished_out) = bounded::<Finished>(FINISHED);
     let (settled_in, settled_out) = bounded::<()>(1);
+    let (open_in, open) = bounded(0);
 
     health.set_started();
     health.polled();
@@ -153,8 +155,10 @@ where
         spawn(scope, stop, "settle", move || {
             settle::run(settler, &finished_out, &control_out, stop);
             // Only now may the consumer leave the group.
-            drop(settled_in);
+            drop((settled_in, open_in));
         })?;
+        let group = Arc::clone(&consumer);
+        spawn(scope, stop, "owners", move || owners::run(&group, &open))?;
         let ours = Ours(Arc::downgrade(&consumer));
         work(scope, WorkEnds { chunks, finished, budget, ours })?;
         spawn(scope, stop, "poll", move || poller.run(chunks_in, &settled_out, stop))

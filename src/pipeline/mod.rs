@@ -40,6 +40,7 @@ pub mod generation;
 pub mod label;
 pub mod letters;
 pub mod memory;
+pub mod owners;
 pub mod poll;
 pub mod prepare;
 pub mod schemas;

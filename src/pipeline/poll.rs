@@ -74,7 +74,7 @@ impl Poller {
                 return Ok(Ended::Asked);
             }
             self.health.polled();
-            self.consumer.rejoin_if_astray().map_err(StageError::Client)?;
+            self.consumer.rejoin_if_asked().map_err(StageError::Client)?;
             // With records in hand do not wait for the next: hand over when none is there. While the
             // decode pool has no room, a short wait keeps this thread from spinning.
             let timeout = match held.len() {

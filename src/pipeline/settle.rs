@@ -13,6 +13,7 @@ use crossbeam_channel::{
 use crate::broker::TopicPartition;
 use crate::broker::assignment::AssignmentListener;
 use crate::broker::committer::{Attempt, CommitError, Committer};
+use crate::broker::consumer::Rejoin;
 use crate::broker::delivery::OutputRecord;
 use crate::broker::ledger::{Ledger, PrefixEnd};
 use crate::broker::protocol::{End, Step};
@@ -309,7 +310,7 @@ impl Settler {
         }
         state.ready_since = None;
         state.fruitless = 0;
-        self.committer.consumer().go_astray();
+        self.committer.consumer().ask_to_rejoin(Rejoin::Astray);
     }
 
     fn answer(&self, state: &mut State, message: Control) {

@@ -158,8 +158,7 @@ fn new_record(outgoing: Outgoing) -> NewRecord {
     }
 }
 
+/// Milliseconds since 1970-01-01 UTC.
 pub fn now_ms() -> i64 {
-    let since =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    i64::try_from(since.as_millis()).expect("not for long yet")
+    jiff::Timestamp::now().as_millisecond()
 }

@@ -95,7 +95,7 @@ impl ModelStore {
     }
 
     fn model(&self, version: &str, bad: Option<Bad>) {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/default");
+        let source = shipped();
         let target = self.folder.path().join(version);
         fs::create_dir(&target).expect("a new version");
         let mut manifest: Value =
@@ -156,7 +156,7 @@ impl HeldModel {
     /// Hands over the network.
     pub fn let_go(self) {
         let mut pipe = self.opened.join().expect("the pipe opens");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/default/model.onnx");
+        let source = shipped().join("model.onnx");
         io::copy(&mut File::open(source).expect("the network"), &mut pipe).expect("somebody reads");
     }
 }
@@ -182,4 +182,9 @@ fn renamed(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
         bytes[at..at + to.len()].copy_from_slice(to);
     }
     bytes
+}
+
+/// The model that ships.
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/default")
 }
