@@ -100,6 +100,17 @@ impl Consumer {
         Arc::clone(&self.client.read())
     }
 
+    /// For calls that last, on threads that do not poll: the client may be replaced meanwhile, and whoever has
+    /// it last must not wait for it to close.
+    fn with_client<T>(&self, call: impl FnOnce(&BaseConsumer<Context>) -> T) -> T {
+        let client = self.client();
+        let result = call(&client);
+        if let Some(replaced) = Arc::into_inner(client) {
+            drop_aside("consumer", replaced);
+        }
+        result
+    }
+
     /// Polls once. Must be called at least every `max.poll.interval.ms`, paused or not.
     pub fn poll(&self, timeout: Duration) -> Polled {
         let client = self.client();
@@ -246,7 +257,7 @@ impl Consumer {
     /// Not all brokers answered in time.
     pub fn division(&self, timeout: Duration) -> KafkaResult<Option<Division>> {
         let group = self.config.get("group.id").unwrap_or_default();
-        division::ask(&self.client(), group, &self.topics, timeout)
+        self.with_client(|client| division::ask(client, group, &self.topics, timeout))
     }
 
     /// Offsets that the group has committed for these partitions.
@@ -262,7 +273,7 @@ impl Consumer {
         for end in ends {
             list.add_partition(&end.partition.topic, end.partition.partition);
         }
-        let committed = self.client().committed_offsets(list, timeout)?;
+        let committed = self.with_client(|client| client.committed_offsets(list, timeout))?;
         let mut offsets = BTreeMap::new();
         for element in committed.elements() {
             element.error()?;
@@ -279,7 +290,8 @@ impl Consumer {
     /// # Errors
     /// The coordinator refused or did not answer.
     pub fn commit(&self, ends: &[PrefixEnd]) -> KafkaResult<()> {
-        self.client().commit(&offset_list(ends)?, CommitMode::Sync)
+        let offsets = offset_list(ends)?;
+        self.with_client(|client| client.commit(&offsets, CommitMode::Sync))
     }
 }
 
