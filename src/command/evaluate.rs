@@ -50,6 +50,7 @@ Examples:
   radstream evaluate --gold gold.jsonl                            the student that ships
   radstream evaluate --gold gold.jsonl --labeler rules
   radstream evaluate --gold gold.jsonl --versus rules             student against rules, paired
+  radstream evaluate --gold gold.jsonl --model models/candidate --versus student
   radstream evaluate --gold gold.jsonl --predictions chexbert.csv
   radstream evaluate --gold gold.jsonl --predictions a.jsonl b.csv --versus c.jsonl
   radstream label gold.jsonl | radstream evaluate --gold gold.jsonl --predictions -
@@ -78,7 +79,8 @@ pub struct EvaluateArgs {
     /// texts are labelled.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub predictions: Vec<PathBuf>,
-    /// Compare with this: a file, or `student` or `rules`.
+    /// Compare with this: a file, a model folder, `rules`, or `student`: the one that ships, or with
+    /// --predictions that of --model.
     #[arg(long, value_name = "WHAT")]
     pub versus: Option<String>,
     /// Judge each system also with this teacher behind it, at several call rates: its answers, as a

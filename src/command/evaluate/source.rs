@@ -90,13 +90,27 @@ pub(super) fn systems(
     for path in &args.predictions {
         systems.push(from_file(path)?);
     }
+    let model = args.model.as_deref();
+    let judges_student = systems.is_empty() && args.labeler == LabelerChoice::Student;
     if systems.is_empty() {
-        systems.push(labelled(args, args.labeler, gold)?);
+        systems.push(labelled(args, (args.labeler, model), gold)?);
     }
     match args.versus.as_deref() {
         None => {}
-        Some("rules") => systems.push(labelled(args, LabelerChoice::Rules, gold)?),
-        Some("student") => systems.push(labelled(args, LabelerChoice::Student, gold)?),
+        Some("rules") => systems.push(labelled(args, (LabelerChoice::Rules, None), gold)?),
+        Some("student") => {
+            if judges_student && model.is_none() {
+                return Err(EvaluateFailure::Usage(String::from(
+                    "--versus student compares the student that ships with itself; give --model, --predictions or --labeler rules",
+                )));
+            }
+            // A student that is judged is held against the one that ships.
+            let model = model.filter(|_| !judges_student);
+            systems.push(labelled(args, (LabelerChoice::Student, model), gold)?);
+        }
+        Some(path) if Path::new(path).is_dir() => {
+            systems.push(labelled(args, (LabelerChoice::Student, Some(Path::new(path))), gold)?);
+        }
         Some(path) => systems.push(from_file(Path::new(path))?),
     }
     told_apart(&mut systems);
@@ -116,7 +130,7 @@ fn told_apart(systems: &mut [System]) {
 
 fn labelled(
     args: &EvaluateArgs,
-    choice: LabelerChoice,
+    (choice, model): (LabelerChoice, Option<&Path>),
     gold: &Gold,
 ) -> Result<System, EvaluateFailure> {
     if gold.texts.iter().all(Option::is_none) {
@@ -125,7 +139,7 @@ fn labelled(
             args.gold.display()
         )));
     }
-    let mut labeler = labeler(choice, args.model.as_deref())?;
+    let mut labeler = labeler(choice, model)?;
     let answers = label(labeler.as_mut(), &gold.texts)?;
     let model = labeler.model();
     let from = Provenance {
