@@ -278,7 +278,7 @@ mod tests {
             );
         }
         assert_eq!(specs[0].config["max.message.bytes"], (16 * 1_048_576 + 65_536).to_string());
-        assert_eq!(specs[2].config["max.message.bytes"], "1065536");
+        assert_eq!(specs[2].config["max.message.bytes"], "1105536");
         assert_eq!(specs[2].config["retention.ms"], (90_i64 * 86_400_000).to_string());
         settings.topics.distillation = String::new();
         assert_eq!(super::specs(&settings).len(), 6, "no samples, no topic for them");

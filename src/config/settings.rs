@@ -393,8 +393,9 @@ pub struct Publish {
     /// the findings topic holds report text and needs the access rules of the input.
     pub evidence_text: bool,
     /// Largest record that is produced. Bytes, 10000 to 100000000, at most 15 % of memory.budget_mib.
-    /// Default 1000000. Not above max.message.bytes of the topics; `radstream topics create` sets
-    /// that to fit.
+    /// Default 1040000: an original of 1000000 with all headers of a dead letter, and a little less
+    /// than brokers take by default. A dead letter over it says only where the original stands. Not
+    /// above max.message.bytes of the topics; `radstream topics create` sets that to fit.
     pub max_message_bytes: usize,
     /// Names of the error headers on dead letters: "connect" (Kafka Connect), "streams" (Kafka
     /// Streams), "spring" (Spring Kafka) or "all". Default "connect". Choose what your replay tools
@@ -415,7 +416,7 @@ impl Default for Publish {
     fn default() -> Self {
         Self {
             evidence_text: false,
-            max_message_bytes: 1_000_000,
+            max_message_bytes: 1_040_000,
             dead_letter_headers: DeadLetterHeaders::Connect,
             ce_source: "/radstream/label".to_owned(),
             max_dead_letter_ratio: 0.05,
