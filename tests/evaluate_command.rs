@@ -8,11 +8,13 @@
 
 mod command_support;
 mod evaluate_support;
+mod promotion_support;
 
 use std::path::{Path, PathBuf};
 
 use command_support::{Ran, call};
 use evaluate_support::{gold_jsonl, system_a_csv, system_a_jsonl};
+use promotion_support::Model;
 use radstream::command::evaluate::{EvaluateArgs, run};
 use serde_json::Value;
 
@@ -257,27 +259,12 @@ fn real_reports_can_be_judged_with_the_rules() {
     assert!(value("certain-only.micro_f1") > value("micro.positive"), "it flatters");
 }
 
-/// The student that ships, under another version.
-fn another_student(folder: &Folder) -> String {
-    let ships = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/default");
-    let other = PathBuf::from(folder.path("candidate"));
-    std::fs::create_dir(&other).unwrap();
-    for entry in std::fs::read_dir(&ships).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), other.join(entry.file_name())).unwrap();
-    }
-    let manifest = other.join("manifest.json");
-    let mut written: Value = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
-    written["version"] = "candidate".into();
-    std::fs::write(&manifest, written.to_string()).unwrap();
-    other.to_str().unwrap().to_owned()
-}
-
 #[test]
 fn a_student_is_compared_with_the_one_that_ships_and_never_with_itself() {
     let folder = Folder::new();
     let gold = folder.file("gold.jsonl", TEXTS);
-    let candidate = another_student(&folder);
+    let model = Model::shipped();
+    let candidate = model.named("candidate").path().to_str().unwrap();
     let json = folder.path("scores.json");
     let compared = |arguments: &[&str]| {
         let mut all = vec!["--gold", &gold, "--resamples", "0", "--json", &json];
@@ -288,9 +275,9 @@ fn a_student_is_compared_with_the_one_that_ships_and_never_with_itself() {
         let name = |side| verdict["comparisons"][0][side].as_str().unwrap().to_owned();
         (name("first"), name("second"))
     };
-    let (first, second) = compared(&["--model", &candidate, "--versus", "student"]);
+    let (first, second) = compared(&["--model", candidate, "--versus", "student"]);
     assert!(first.ends_with(" candidate") && !second.contains("candidate"), "{first}, {second}");
-    let (first, second) = compared(&["--versus", &candidate]);
+    let (first, second) = compared(&["--versus", candidate]);
     assert!(second.ends_with(" candidate") && !first.contains("candidate"), "{first}, {second}");
 
     let itself = evaluate(&["--gold", &gold, "--versus", "student"], "");

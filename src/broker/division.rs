@@ -1,31 +1,31 @@
 //! How a group divides its topics' partitions, as the group's coordinator tells it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::groups::GroupInfo;
 
+use super::TopicPartition;
+
 /// The state of a group whose members have all been told what is theirs.
 const STABLE: &str = "Stable";
-
-/// A topic's name and a partition's number.
-pub type Partition = (String, i32);
 
 /// A stable group's members with their partitions, and all partitions that should be theirs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Division {
     /// By member id.
-    pub members: BTreeMap<String, BTreeSet<Partition>>,
+    pub members: BTreeMap<String, BTreeSet<TopicPartition>>,
     /// Every partition of the topics.
-    pub partitions: BTreeSet<Partition>,
+    pub partitions: BTreeSet<TopicPartition>,
 }
 
 impl Division {
     /// The partitions that belong to nobody.
-    pub fn unowned(&self) -> BTreeSet<Partition> {
-        let owned: BTreeSet<&Partition> = self.members.values().flatten().collect();
+    pub fn unowned(&self) -> BTreeSet<TopicPartition> {
+        let owned: BTreeSet<&TopicPartition> = self.members.values().flatten().collect();
         self.partitions.iter().filter(|one| !owned.contains(one)).cloned().collect()
     }
 }
@@ -45,8 +45,12 @@ pub fn ask(
     let mut partitions = BTreeSet::new();
     for topic in topics {
         let metadata = client.fetch_metadata(Some(topic), remaining())?;
-        for found in metadata.topics().iter().filter(|found| found.name() == topic) {
-            partitions.extend(found.partitions().iter().map(|one| (topic.clone(), one.id())));
+        let topic: Arc<str> = Arc::from(topic.as_str());
+        for found in metadata.topics().iter().filter(|found| *found.name() == *topic) {
+            let numbers = found.partitions().iter().map(|one| one.id());
+            partitions.extend(
+                numbers.map(|partition| TopicPartition { topic: Arc::clone(&topic), partition }),
+            );
         }
     }
     let groups = client.fetch_group_list(Some(group), remaining())?;
@@ -59,7 +63,7 @@ pub fn ask(
 }
 
 /// `None` when a member's assignment cannot be read: who owns what is then unknown.
-fn members(group: &GroupInfo) -> Option<BTreeMap<String, BTreeSet<Partition>>> {
+fn members(group: &GroupInfo) -> Option<BTreeMap<String, BTreeSet<TopicPartition>>> {
     group
         .members()
         .iter()
@@ -76,7 +80,7 @@ fn members(group: &GroupInfo) -> Option<BTreeMap<String, BTreeSet<Partition>>> {
 ///
 /// Read here, and not with the crate `kafka-protocol`, because that reserves memory for as many elements as
 /// the sender says (0.18).
-fn read_assignment(bytes: &[u8]) -> Option<BTreeSet<Partition>> {
+fn read_assignment(bytes: &[u8]) -> Option<BTreeSet<TopicPartition>> {
     if bytes.is_empty() {
         return Some(BTreeSet::new());
     }
@@ -86,10 +90,11 @@ fn read_assignment(bytes: &[u8]) -> Option<BTreeSet<Partition>> {
     for _ in 0..i32::from_be_bytes(take(&mut rest)?) {
         let length = usize::try_from(i16::from_be_bytes(take(&mut rest)?)).ok()?;
         let (name, after) = rest.split_at_checked(length)?;
-        let name = std::str::from_utf8(name).ok()?;
+        let topic: Arc<str> = Arc::from(std::str::from_utf8(name).ok()?);
         rest = after;
         for _ in 0..i32::from_be_bytes(take(&mut rest)?) {
-            partitions.insert((name.to_owned(), i32::from_be_bytes(take(&mut rest)?)));
+            let partition = i32::from_be_bytes(take(&mut rest)?);
+            partitions.insert(TopicPartition { topic: Arc::clone(&topic), partition });
         }
     }
     Some(partitions)
@@ -107,8 +112,12 @@ mod tests {
 
     use super::*;
 
-    fn partitions(topic: &str, numbers: &[i32]) -> BTreeSet<Partition> {
-        numbers.iter().map(|number| (topic.to_owned(), *number)).collect()
+    fn partitions(topic: &str, numbers: &[i32]) -> BTreeSet<TopicPartition> {
+        let topic: Arc<str> = Arc::from(topic);
+        numbers
+            .iter()
+            .map(|number| TopicPartition { topic: Arc::clone(&topic), partition: *number })
+            .collect()
     }
 
     /// As the leader of a group writes it.

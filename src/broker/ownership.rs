@@ -9,7 +9,8 @@
 
 use std::collections::BTreeSet;
 
-use super::division::{Division, Partition};
+use super::TopicPartition;
+use super::division::Division;
 
 /// Looks at the same gap before the first member acts. One could fall between two rebalances.
 const LOOKS: u32 = 2;
@@ -24,7 +25,7 @@ pub struct Ownership {
     /// Our name in the group; `None`: membership is dynamic, we cannot tell which member we are.
     instance: Option<String>,
     /// What the last look saw: the members, and the partitions without an owner.
-    seen: (BTreeSet<String>, BTreeSet<Partition>),
+    seen: (BTreeSet<String>, BTreeSet<TopicPartition>),
     /// Looks in a row that saw just that.
     looks: u32,
     /// Times that we have rejoined for it.
@@ -84,7 +85,8 @@ mod tests {
     /// A group that should own partitions 0 to 5.
     fn division(members: &[(&str, &[i32])]) -> Division {
         let partitions = |numbers: &[i32]| {
-            numbers.iter().map(|number| ("in".to_owned(), *number)).collect::<BTreeSet<_>>()
+            let one = |number: &i32| TopicPartition { topic: "in".into(), partition: *number };
+            numbers.iter().map(one).collect::<BTreeSet<_>>()
         };
         Division {
             members: members

@@ -39,10 +39,10 @@ pub fn run(consumer: &Consumer, open: &Receiver<()>) {
 #[expect(clippy::cast_precision_loss, reason = "a number of partitions")]
 fn tell(division: &Division) {
     let mut counts: BTreeMap<&str, usize> =
-        division.partitions.iter().map(|(topic, _)| (topic.as_str(), 0)).collect();
+        division.partitions.iter().map(|partition| (&*partition.topic, 0)).collect();
     let unowned = division.unowned();
-    for (topic, _) in &unowned {
-        *counts.entry(topic).or_default() += 1;
+    for partition in &unowned {
+        *counts.entry(&partition.topic).or_default() += 1;
     }
     for (topic, count) in counts {
         metrics::gauge!(names::UNOWNED_PARTITIONS, "topic" => topic.to_owned()).set(count as f64);
