@@ -65,21 +65,45 @@ impl Cluster {
 
     /// A name for a plan, of those that begin so, whose group and whose first process' transactions have
     /// different coordinators: one can then be lost without the other.
+    ///
+    /// What earlier tests did to the brokers may have left one of them coordinating everything, so each
+    /// partition goes back to its first replica before.
+    ///
+    /// # Panics
+    /// When no name is found in time.
     pub fn name_of_two_coordinators(&self, start: &str) -> String {
-        let coordinators = self.coordinators();
-        let mut names = (0..64).map(|number| format!("{start}-{number}"));
-        let apart = |name: &String| {
-            let (of_group, of_transactions) = coordinators.of(&group(name), "p0");
-            of_group != of_transactions
-        };
-        names.find(apart).expect("not one broker coordinates everything")
+        // Its topics come into being with the first question; only then is there something to give back.
+        self.coordinators();
+        self.until_in_sync();
+        self.elect_preferred_leaders();
+        // A broker may hear of it later than the controller.
+        wait_until("coordination by more than one broker", PATIENCE, || {
+            let coordinators = self.coordinators();
+            let mut names = (0..64).map(|number| format!("{start}-{number}"));
+            names.find(|name| coordinators.two(&group(name), "p0").is_some())
+        })
+    }
+
+    /// The broker that coordinates a group and the one that coordinates its instance's transactions. A group
+    /// named by [`Cluster::name_of_two_coordinators`] has two; should a broker have been away meanwhile, what
+    /// it led is given back to it.
+    ///
+    /// # Panics
+    /// When it does not come to two.
+    pub fn two_coordinators(&self, group: &str, instance: &str) -> (usize, usize) {
+        let two = || self.coordinators().two(group, instance);
+        two().unwrap_or_else(|| {
+            self.until_in_sync();
+            self.elect_preferred_leaders();
+            wait_until("two coordinators", PATIENCE, two)
+        })
     }
 
     /// Which brokers coordinate at present.
     ///
     /// # Panics
     /// When the brokers do not tell.
-    pub fn coordinators(&self) -> Coordinators {
+    fn coordinators(&self) -> Coordinators {
         // Both topics come into being when they are first needed.
         let producer: BaseProducer =
             self.client().set("transactional.id", "coordinators").create().expect("a producer");
@@ -126,16 +150,19 @@ impl Cluster {
 }
 
 /// The leader of each partition of the topics that coordinators keep.
-pub struct Coordinators {
+struct Coordinators {
     groups: Vec<usize>,
     transactions: Vec<usize>,
 }
 
 impl Coordinators {
-    /// Which broker coordinates a group, and which the transactions of one of its instances.
-    pub fn of(&self, group: &str, instance: &str) -> (usize, usize) {
+    /// Which broker coordinates a group, and which the transactions of one of its instances; none when it is
+    /// the same.
+    fn two(&self, group: &str, instance: &str) -> Option<(usize, usize)> {
         let at = |leaders: &[usize], name: &str| leaders[java_hash(name) as usize % leaders.len()];
-        (at(&self.groups, group), at(&self.transactions, &format!("{group}.{instance}")))
+        let of_group = at(&self.groups, group);
+        let of_transactions = at(&self.transactions, &format!("{group}.{instance}"));
+        (of_group != of_transactions).then_some((of_group, of_transactions))
     }
 }
 

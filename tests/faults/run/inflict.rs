@@ -123,8 +123,7 @@ impl Run<'_> {
             let told = "radstream_producer_restarts_total{reason=\"send_offsets\"}";
             run.watch.as_ref().map_or(0.0, |watch| watch.sum(told))
         };
-        let (of_group, of_transactions) = self.cluster.coordinators().of(&self.plan.group(), "p0");
-        assert_ne!(of_group, of_transactions, "see Cluster::name_of_two_coordinators");
+        let (of_group, of_transactions) = self.cluster.two_coordinators(&self.plan.group(), "p0");
         let before = restarts(self);
         let api = Api::AddOffsetsToTxn;
         let wire = proxy::Fault { api, when: When::Before, act: Act::Hold, count: 1 };
