@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod promotion_support;
+
 use std::path::{Path, PathBuf};
 
 use radstream::report::{
@@ -12,9 +14,8 @@ use radstream::report::{
 use radstream::student::labeler::Labeler;
 use radstream::student::{Device, Encoding, OnnxLabeler, Student, StudentError, StudentOptions};
 use serde_json::Value;
-use tempfile::TempDir;
 
-const MODEL: &str = "models/default";
+use promotion_support::{Model, SHIPPED as MODEL};
 
 fn options(model: impl Into<PathBuf>) -> StudentOptions {
     StudentOptions { sessions: 1, ..StudentOptions::new(model) }
@@ -63,22 +64,6 @@ fn assert_alike(a: &Scored, b: &Scored) {
         assert!((a - b).abs() < 1e-4, "{a} {b}");
     }
     assert_eq!(a.evidence, b.evidence);
-}
-
-/// A copy of the shipped model, for damaging.
-fn copy() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for file in ["manifest.json", "model.onnx", "tokenizer.json"] {
-        std::fs::copy(Path::new(MODEL).join(file), folder.path().join(file)).unwrap();
-    }
-    folder
-}
-
-fn change_manifest(folder: &Path, change: impl FnOnce(&mut Value)) {
-    let path = folder.join("manifest.json");
-    let mut manifest = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    change(&mut manifest);
-    std::fs::write(path, manifest.to_string()).unwrap();
 }
 
 fn refusal(folder: &Path) -> StudentError {
@@ -193,25 +178,25 @@ fn missing_files_are_named() {
     let shown = refusal(&nowhere).to_string();
     assert!(shown.contains("nowhere") && shown.contains("does not exist"), "{shown}");
     for file in ["manifest.json", "model.onnx", "tokenizer.json"] {
-        let folder = copy();
-        std::fs::remove_file(folder.path().join(file)).unwrap();
-        let error = refusal(folder.path());
+        let model = Model::shipped();
+        std::fs::remove_file(model.file(file)).unwrap();
+        let error = refusal(model.path());
         assert!(matches!(error, StudentError::ModelMissing { .. }), "{error}");
-        assert_eq!(error.path(), Some(folder.path().join(file).as_path()));
+        assert_eq!(error.path(), Some(model.file(file).as_path()));
     }
 }
 
 #[test]
 fn damaged_files_are_refused_all_in_one_error() {
-    let folder = copy();
+    let model = Model::shipped();
     for file in ["model.onnx", "tokenizer.json"] {
-        let path = folder.path().join(file);
+        let path = model.file(file);
         let mut bytes = std::fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         std::fs::write(&path, bytes).unwrap();
     }
-    let error = refusal(folder.path());
+    let error = refusal(model.path());
     let StudentError::Several(problems) = &error else { panic!("{error}") };
     assert!(problems.iter().all(|p| matches!(p, StudentError::HashMismatch { .. })), "{error}");
     let shown = error.to_string();
@@ -220,11 +205,11 @@ fn damaged_files_are_refused_all_in_one_error() {
 
 #[test]
 fn a_manifest_in_another_order_is_refused() {
-    let folder = copy();
-    change_manifest(folder.path(), |manifest| {
+    let model = Model::shipped();
+    model.manifest(|manifest| {
         manifest["observations"].as_array_mut().unwrap().swap(0, 1);
     });
-    let error = refusal(folder.path());
+    let error = refusal(model.path());
     assert!(matches!(error, StudentError::Manifest { .. }), "{error}");
     let shown = error.to_string();
     assert!(shown.contains("manifest.json") && shown.contains("observations[0]"), "{shown}");
@@ -232,13 +217,13 @@ fn a_manifest_in_another_order_is_refused() {
 
 #[test]
 fn a_model_that_says_otherwise_than_its_manifest_is_refused() {
-    let folder = copy();
+    let model = Model::shipped();
     let text = "Normal heart size. Clear lungs.";
-    change_manifest(folder.path(), |manifest| {
+    model.manifest(|manifest| {
         let wrong = serde_json::json!({"text": text, "labels": {"fracture": "positive"}});
         manifest["self_test"].as_array_mut().unwrap().push(wrong);
     });
-    let error = refusal(folder.path());
+    let error = refusal(model.path());
     let StudentError::SelfTest { failures, .. } = &error else { panic!("{error}") };
     assert!(failures.iter().all(|failure| failure.text == text));
     assert!(failures.iter().any(|failure| failure.observation == Observation::Fracture));
@@ -248,14 +233,14 @@ fn a_model_that_says_otherwise_than_its_manifest_is_refused() {
 #[test]
 fn files_that_the_manifest_vouches_for_but_that_are_rubbish_are_named() {
     for (file, content) in [("model.onnx", "no graph"), ("tokenizer.json", "{}")] {
-        let folder = copy();
-        std::fs::write(folder.path().join(file), content).unwrap();
-        let StudentError::HashMismatch { found, .. } = refusal(folder.path()) else { panic!() };
-        change_manifest(folder.path(), |manifest| {
+        let model = Model::shipped();
+        std::fs::write(model.file(file), content).unwrap();
+        let StudentError::HashMismatch { found, .. } = refusal(model.path()) else { panic!() };
+        model.manifest(|manifest| {
             manifest["files"][file]["sha256"] = found.into();
             manifest["files"][file]["bytes"] = content.len().into();
         });
-        let error = refusal(folder.path());
+        let error = refusal(model.path());
         let expected = match file {
             "model.onnx" => matches!(error, StudentError::Shape { .. }),
             _ => matches!(error, StudentError::Tokenizer { .. }),
