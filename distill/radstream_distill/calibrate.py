@@ -1,4 +1,4 @@
-"""Temperatures and routing thresholds, fitted on the calibration part, never on training text."""
+"""Temperatures and routing thresholds, fitted on held-out text, never on training text."""
 
 from __future__ import annotations
 
@@ -48,16 +48,30 @@ def best_temperature(logits: Floats, reference: Cells) -> float:
     return float(min(_GRID, key=lambda temperature: _nll(logits, reference, float(temperature))))
 
 
-def fit(logits: Floats, reference: Cells, config: CalibrateConfig, fitted_on: str) -> Calibration:
-    """Fits one temperature per observation (the shared one where errors are few), then the thresholds."""
+@dataclass(frozen=True)
+class SitePart:
+    """A site's own reports that are kept from training, as the student answers them."""
+
+    logits: Floats
+    reference: Cells
+    known: npt.NDArray[np.bool_]
+    """`[N, 13]`: which cells somebody has labelled."""
+
+
+def fit(
+    logits: Floats, reference: Cells, config: CalibrateConfig, fitted_on: str, site: SitePart | None = None
+) -> Calibration:
+    """Fits one temperature per observation (the shared one where errors are few), then the thresholds.
+
+    A student that has learned a site's style is right there more often than the corpus lets it say, so the site's part
+    has its say in the temperatures. It has none in the thresholds: their budget is a share of the calibration part, and
+    what a site has labelled is what was doubted, no sample of its traffic.
+    """
     wrong = logits.argmax(-1) != reference
-    shared = best_temperature(logits, reference)
     enough = wrong.sum(0) >= config.min_errors
-    temperatures = tuple(
-        round(best_temperature(logits[:, column], reference[:, column]) if enough[column] else shared, 4)
-        for column in range(len(OBSERVATIONS))
-    )
-    confidence = probabilities(logits, temperatures).max(-1)
+    temperatures = _temperatures(logits, reference, enough, site)
+    shared = temperatures.shared
+    confidence = probabilities(logits, temperatures.own).max(-1)
     before = probabilities(logits, np.ones(len(OBSERVATIONS))).max(-1)
     thresholds, risk = choose_thresholds(confidence, wrong, enough, config)
     escalated = confidence < np.asarray(thresholds)[None, :]
@@ -75,7 +89,33 @@ def fit(logits: Floats, reference: Cells, config: CalibrateConfig, fitted_on: st
         "reports_escalated": round(float(escalated.any(1).mean()), 4),
         "budget": config.budget,
     }
-    return Calibration(temperatures, thresholds, report)
+    if site is not None:
+        report["fitted_on"] = f"{fitted_on}; temperatures also on {len(site.reference)} held-out reports of the site"
+    return Calibration(temperatures.own, thresholds, report)
+
+
+@dataclass(frozen=True)
+class _Temperatures:
+    shared: float
+    own: tuple[float, ...]
+
+
+def _temperatures(
+    logits: Floats, reference: Cells, enough: npt.NDArray[np.bool_], site: SitePart | None
+) -> _Temperatures:
+    known = np.ones(reference.shape, dtype=bool)
+    if site is not None:
+        logits = np.concatenate([logits, site.logits])
+        reference = np.concatenate([reference, site.reference])
+        known = np.concatenate([known, site.known])
+    shared = best_temperature(logits[known], reference[known])
+    own = (
+        best_temperature(logits[known[:, column], column], reference[known[:, column], column])
+        if enough[column]
+        else shared
+        for column in range(len(OBSERVATIONS))
+    )
+    return _Temperatures(shared, tuple(round(temperature, 4) for temperature in own))
 
 
 def choose_thresholds(

@@ -33,7 +33,7 @@ class DataConfig:
     """Weight of a label that a person gave; a teacher that always agrees with itself has 1."""
     site_validation: float = 0.0
     """Share of what a site has labelled (`teacher_reports`, `datasets`) that is kept from training, to choose the step
-    by beside the corpus; by the hash of the text, so that a text never changes sides."""
+    and fit the temperatures by beside the corpus; by the hash of the text, so that a text never changes sides."""
     self_test: str = "../corpus/selftest.jsonl"
     """Candidates for the self-test of the manifest."""
     validation: float = 0.06

@@ -23,7 +23,7 @@ from torch import Tensor
 from radstream_distill import calibrate, card, corpus, evaluate, export, manifest, runtime
 from radstream_distill import tokenizer as tokens
 from radstream_distill.augment import Augmenter
-from radstream_distill.calibrate import Calibration
+from radstream_distill.calibrate import Calibration, SitePart
 from radstream_distill.config import EncoderConfig, RunConfig
 from radstream_distill.corpus import Example, Split
 from radstream_distill.dataset import load_dataset
@@ -281,6 +281,17 @@ def make(config: RunConfig, out: Path, work: Path, reference: list[Path]) -> dic
     return written
 
 
+def site_part(session: Session, examples: list[Example]) -> SitePart | None:
+    """What a site's held-out reports say of confidence; none when none are held out."""
+    if not examples:
+        return None
+    return SitePart(
+        session.logits([example.text for example in examples]),
+        evaluate.cells([example.row for example in examples]),
+        np.asarray([corpus.known_cells(example) for example in examples], dtype=bool),
+    )
+
+
 def assemble(
     config: RunConfig, data: Data, tokenizer: Tokenizer, best: Trained, folder: Path, reference: list[Path]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -297,7 +308,8 @@ def assemble(
 
     held = session.logits([example.text for example in split.calibration])
     rows = evaluate.cells([example.row for example in split.calibration])
-    calibration = calibrate.fit(held, rows, config.calibrate, "calibration part of the corpus (held-out blocks)")
+    fitted_on = "calibration part of the corpus (held-out blocks)"
+    calibration = calibrate.fit(held, rows, config.calibrate, fitted_on, site_part(session, split.site))
     scores: dict[str, Any] = {
         "validation": score_part(session.logits([e.text for e in split.validation]), split.validation),
         "calibration": score_part(held, split.calibration),

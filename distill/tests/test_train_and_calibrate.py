@@ -199,6 +199,37 @@ def test_temperature_recovers_the_scale_of_the_logits() -> None:
     assert calibrate.best_temperature(logits * 3, reference) == pytest.approx(3, rel=0.08)
 
 
+def test_a_site_has_its_say_in_the_temperatures_with_the_cells_it_knows() -> None:
+    rng = np.random.default_rng(2)
+
+    def drawn(scale: float) -> tuple[evaluate.Floats, evaluate.Cells]:
+        logits = rng.normal(size=(400, 13, 4)) * 2
+        chance = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        reference = np.array([[rng.choice(4, p=cell) for cell in row] for row in chance])
+        return logits * scale, reference
+
+    corpus_logits, corpus_reference = drawn(1)
+    # The student could be twice as sure of the site's reports as it is.
+    site_logits, site_reference = drawn(0.5)
+    known = np.ones(site_reference.shape, dtype=bool)
+    settings = CalibrateConfig(min_errors=100_000)
+
+    def shared(known: np.ndarray | None) -> float:
+        site = None if known is None else calibrate.SitePart(site_logits, site_reference, known)
+        fitted = calibrate.fit(corpus_logits, corpus_reference, settings, "the corpus", site)
+        assert ("400 held-out reports of the site" in str(fitted.report["fitted_on"])) == (site is not None)
+        assert len(set(fitted.temperatures)) == 1
+        return fitted.temperatures[0]
+
+    assert shared(None) == pytest.approx(1, rel=0.08)
+    assert 0.5 < shared(known) < 0.9
+    # What nobody labelled says nothing.
+    assert shared(np.zeros_like(known)) == shared(None)
+    # One observation alone, one part in fourteen.
+    known[:, 1:] = False
+    assert 0.85 < shared(known) < shared(None)
+
+
 def test_thresholds_keep_the_budget_and_catch_errors() -> None:
     rng = np.random.default_rng(1)
     confidence = 1 - 0.6 * rng.uniform(size=(2000, 13)) ** 9
