@@ -10,6 +10,14 @@ export PYTHONDONTWRITEBYTECODE := 1
 MINUTES ?= 30
 HOURS ?= 2
 SEEDS ?= 1
+STUDENT ?= shipped
+# What `make site-adaptation` begins with: the student that ships, or one of the plain corpus.
+PLAIN := target/plain/model
+ifeq ($(filter $(STUDENT),shipped plain),)
+$(error STUDENT is shipped or plain, not "$(STUDENT)")
+endif
+BEGIN_shipped :=
+BEGIN_plain := --student $(PLAIN) --training distill/configs/plain-site.toml
 .PHONY: help demo test bench fuzz faults soak site-adaptation lint fmt model deps deps-demo deps-tests lock clean \
         test-rust test-python test-deploy second-server
 
@@ -40,10 +48,13 @@ faults: deps-tests ## Kills, rebalances, lost brokers, disturbed commits at full
 soak: deps-tests ## Load and faults for HOURS (2), then the checker's verdict, and memory over time as a picture
 	$(CARGO) bench --profile release --locked --bench soak -- --hours $(HOURS)
 
-site-adaptation: deps-tests ## What re-distillation is worth to a site: REPORTS=train.jsonl GOLD=dev.jsonl, both labelled
+site-adaptation: deps-tests ## What re-distillation is worth to a site: REPORTS=train.jsonl GOLD=dev.jsonl, both labelled; STUDENT=plain
 	scripts/python-env.sh distill
+ifeq ($(STUDENT),plain)
+	PYTHONPATH=distill $(PYTHON) -m radstream_distill make --config distill/configs/plain.toml --out $(PLAIN)
+endif
 	PATH="$(CURDIR)/.venv/bin:$$PATH" $(CARGO) bench --profile release --locked --bench site_adaptation -- \
-		--reports $(abspath $(REPORTS)) --gold $(abspath $(GOLD))
+		--reports $(abspath $(REPORTS)) --gold $(abspath $(GOLD)) $(BEGIN_$(STUDENT))
 
 lint: deps-tests ## Format, clippy, dependencies' licences and advisories, ruff, shellcheck
 	$(CARGO) fmt --check

@@ -1,6 +1,6 @@
 //! What re-distillation is worth to a site: the whole loop, once, on real Kafka.
 //!
-//! 1. Gold reports go through stage label with the shipped student: the figures before.
+//! 1. Gold reports go through stage label with the shipped student, or another: the figures before.
 //! 2. The site's reports go, as HL7 messages, through stage label, which sends all of them on, and stage
 //!    teach, which asks a recorded teacher over HTTP.
 //! 3. `radstream redistill` exports, trains, and asks the gate, which judges by the set that ships and by
@@ -10,7 +10,7 @@
 //! Prints both with the paired difference, and draws them. It fails when the gate does not promote, when
 //! the running process does not swap, or when neither gain is sure.
 //!
-//! `make site-adaptation REPORTS=train.jsonl GOLD=dev.jsonl`: label files as `radstream evaluate` reads
+//! `make site-adaptation REPORTS=train.jsonl GOLD=dev.jsonl [STUDENT=plain]`: label files as `radstream evaluate` reads
 //! them. About 15 minutes on two cores, nearly all of it training. OUT (target/site-adaptation) keeps what
 //! was made; started again, it begins anew.
 
@@ -53,6 +53,9 @@ struct Args {
     /// Where models, data set, decisions and the picture go.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/site-adaptation"))]
     out: PathBuf,
+    /// The student to begin with, and to go on from: a model folder.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/models/default"))]
+    student: PathBuf,
     /// Training configuration.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/distill/configs/site.toml"))]
     training: PathBuf,
@@ -68,17 +71,19 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let mut args = Args::parse();
+    args.student = fs::canonicalize(&args.student)
+        .unwrap_or_else(|e| panic!("--student {}: {e}", args.student.display()));
     if fs::exists(&args.out).unwrap() {
         fs::remove_dir_all(&args.out).unwrap();
     }
     fs::create_dir_all(&args.out).unwrap();
     let store = args.out.join("models");
-    radstream(&["promote", "--initial", "models/default", "--store", path(&store)], 0);
+    radstream(&["promote", "--initial", path(&args.student), "--store", path(&store)], 0);
     let site = Site::open(&args, &store);
     let gold = feed::read(&args.gold);
 
-    println!("== before: {} gold reports through the student that ships", gold.len());
+    println!("== before: {} gold reports through {}", gold.len(), args.student.display());
     let before = site.judge("before", &gold);
     let mut label = site.label();
     println!("== the site: {} reports, all of them to the teacher", site.reports.len());
@@ -221,6 +226,8 @@ impl<'a> Site<'a> {
             vec![python.as_str(), "-m", "radstream_distill", "make", "--config", training];
         train.extend(["--out", "{out}", "--work", "{work}"]);
         train.extend(["--set", "data.datasets=[\"{dataset}\"]", "--set", "data.held_out=[{gold}]"]);
+        let start = format!("start={}", path(&args.student));
+        train.extend(["--set", &start]);
         train.extend(args.more.iter().map(String::as_str));
         if let Some(trained) = &args.trained {
             train = vec!["cp", "-r", path(trained), "{out}"];
