@@ -13,9 +13,6 @@ SEEDS ?= 1
 STUDENT ?= shipped
 # What `make site-adaptation` begins with: the student that ships, or one of the plain corpus.
 PLAIN := target/plain/model
-ifeq ($(filter $(STUDENT),shipped plain),)
-$(error STUDENT is shipped or plain, not "$(STUDENT)")
-endif
 BEGIN_shipped :=
 BEGIN_plain := --student $(PLAIN) --training distill/configs/plain-site.toml
 .PHONY: help demo test bench fuzz faults soak site-adaptation lint fmt model deps deps-demo deps-tests lock clean \
@@ -49,6 +46,7 @@ soak: deps-tests ## Load and faults for HOURS (2), then the checker's verdict, a
 	$(CARGO) bench --profile release --locked --bench soak -- --hours $(HOURS)
 
 site-adaptation: deps-tests ## What re-distillation is worth to a site: REPORTS=train.jsonl GOLD=dev.jsonl, both labelled; STUDENT=plain
+	$(if $(filter $(STUDENT),shipped plain),,$(error STUDENT is shipped or plain, not "$(STUDENT)"))
 	scripts/python-env.sh distill
 ifeq ($(STUDENT),plain)
 	PYTHONPATH=distill $(PYTHON) -m radstream_distill make --config distill/configs/plain.toml --out $(PLAIN)
