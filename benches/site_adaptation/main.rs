@@ -10,9 +10,9 @@
 //! Prints both with the paired difference, and draws them. It fails when the gate does not promote, when
 //! the running process does not swap, or when neither gain is sure.
 //!
-//! `make site-adaptation REPORTS=train.jsonl GOLD=dev.jsonl [STUDENT=plain]`: label files as `radstream evaluate` reads
-//! them. About 15 minutes on two cores, nearly all of it training. OUT (target/site-adaptation) keeps what
-//! was made; started again, it begins anew.
+//! `make site-adaptation REPORTS=train.jsonl GOLD=dev.jsonl [STUDENT=plain]`: label files as
+//! `radstream evaluate` reads them. 15 to 40 minutes on two cores, nearly all of it training. OUT
+//! (target/site-adaptation) keeps what was made; started again, it begins anew.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may panic")]
 #![allow(clippy::cast_precision_loss, reason = "counts are small")]

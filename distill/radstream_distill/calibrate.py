@@ -69,9 +69,10 @@ def fit(
     """
     wrong = logits.argmax(-1) != reference
     enough = wrong.sum(0) >= config.min_errors
-    temperatures = _temperatures(logits, reference, enough, site)
-    shared = temperatures.shared
-    confidence = probabilities(logits, temperatures.own).max(-1)
+    shared, temperatures = _temperatures(logits, reference, enough, site)
+    if site is not None:
+        fitted_on += f"; temperatures also on {len(site.reference)} held-out reports of the site"
+    confidence = probabilities(logits, temperatures).max(-1)
     before = probabilities(logits, np.ones(len(OBSERVATIONS))).max(-1)
     thresholds, risk = choose_thresholds(confidence, wrong, enough, config)
     escalated = confidence < np.asarray(thresholds)[None, :]
@@ -89,20 +90,13 @@ def fit(
         "reports_escalated": round(float(escalated.any(1).mean()), 4),
         "budget": config.budget,
     }
-    if site is not None:
-        report["fitted_on"] = f"{fitted_on}; temperatures also on {len(site.reference)} held-out reports of the site"
-    return Calibration(temperatures.own, thresholds, report)
-
-
-@dataclass(frozen=True)
-class _Temperatures:
-    shared: float
-    own: tuple[float, ...]
+    return Calibration(temperatures, thresholds, report)
 
 
 def _temperatures(
     logits: Floats, reference: Cells, enough: npt.NDArray[np.bool_], site: SitePart | None
-) -> _Temperatures:
+) -> tuple[float, tuple[float, ...]]:
+    """The shared temperature, and each observation's: its own where it has errors enough."""
     known = np.ones(reference.shape, dtype=bool)
     if site is not None:
         logits = np.concatenate([logits, site.logits])
@@ -115,7 +109,7 @@ def _temperatures(
         else shared
         for column in range(len(OBSERVATIONS))
     )
-    return _Temperatures(shared, tuple(round(temperature, 4) for temperature in own))
+    return shared, tuple(round(temperature, 4) for temperature in own)
 
 
 def choose_thresholds(

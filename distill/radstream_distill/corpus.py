@@ -18,6 +18,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from radstream_distill.schema import OBSERVATION_INDEX, Row, row_from_labels
 
 _WORD = re.compile(r"[a-z0-9]+")
@@ -159,9 +162,10 @@ def deal_site(examples: Sequence[Example], *, validation: float, seed: int) -> t
     return train, kept
 
 
-def known_cells(example: Example) -> tuple[bool, ...]:
-    """Which cells somebody has labelled: what a sample says nothing of has weight 0."""
-    return tuple(example.weights.get(index, 1.0) > 0 for index in range(len(example.row)))
+def known_cells(examples: Sequence[Example]) -> npt.NDArray[np.bool_]:
+    """`[reports, 13]`: which cells somebody has labelled. What a sample says nothing of has weight 0."""
+    rows = ([example.weights.get(index, 1.0) > 0 for index in range(len(example.row))] for example in examples)
+    return np.asarray(list(rows), dtype=bool)
 
 
 def _block_name(identifier: str, block: int) -> str:

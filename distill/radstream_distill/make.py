@@ -288,7 +288,7 @@ def site_part(session: Session, examples: list[Example]) -> SitePart | None:
     return SitePart(
         session.logits([example.text for example in examples]),
         evaluate.cells([example.row for example in examples]),
-        np.asarray([corpus.known_cells(example) for example in examples], dtype=bool),
+        corpus.known_cells(examples),
     )
 
 

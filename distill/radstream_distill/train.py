@@ -213,7 +213,7 @@ class SiteKappa:
     def __init__(self, examples: Sequence[Example]) -> None:
         self._texts = [example.text for example in examples]
         self._reference = evaluate.cells([example.row for example in examples])
-        self._known = np.asarray([known_cells(example) for example in examples], dtype=bool)
+        self._known = known_cells(examples)
 
     def __call__(self, run: Run) -> float:
         """Kappa of the averaged weights."""

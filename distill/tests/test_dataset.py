@@ -229,7 +229,7 @@ def test_what_nobody_labelled_does_not_count_when_the_step_is_chosen(tmp_path: P
     rows = [row(n, [cell("edema", "positive" if n % 2 else "negative")], findings=f"Film {n}.") for n in range(4)]
     examples = load_dataset(written(tmp_path / "site", rows)).examples
     reference = evaluate.cells([example.row for example in examples])
-    known = np.asarray([known_cells(example) for example in examples])
+    known = known_cells(examples)
     assert known.sum() == 4 and known[:, EDEMA].all()
     # Right in all that is known, wrong in all that is not.
     predicted = np.where(known, reference, 1)
