@@ -145,6 +145,8 @@ impl Run<'_> {
         };
         let patience = self.plan.patience;
         let (before, deadline) = (seen(self), Instant::now() + patience);
+        // Nothing is read here, so as not to miss the moment: there must be work in any case.
+        self.feeding.few();
         while seen(self) == before {
             if Instant::now() > deadline {
                 self.stuck = Some(format!("no {api:?} within {patience:?}"));

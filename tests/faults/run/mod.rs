@@ -56,6 +56,7 @@ pub struct Ended {
 struct Run<'a> {
     plan: &'a Plan,
     cluster: &'a mut Cluster,
+    feeding: Feeding,
     /// `None`: the slot is empty for the moment.
     slots: Vec<Option<Radstream>>,
     started: Instant,
@@ -110,6 +111,7 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
     let mut run = Run {
         plan,
         cluster,
+        feeding,
         slots: Vec::new(),
         started,
         joined: Vec::new(),
@@ -128,7 +130,7 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
     let (events, letters) = plan.feed.totals();
     let mut seen_at_last_fault = 0;
     for (number, step) in plan.schedule.steps.iter().enumerate() {
-        feeding.for_step(number, steps);
+        run.feeding.for_step(number, steps);
         if !run.wait(step.at) {
             break;
         }
@@ -139,13 +141,14 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
             break;
         }
     }
+    run.feeding.all();
     if run.stuck.is_none() && run.wait(events) {
         run.wait_for_letters(letters);
         if run.stuck.is_none() && plan.bug.is_none() {
             run.wait_for_commits();
         }
     }
-    feeding.finish();
+    run.feeding.finish();
     run.end();
     let samples = std::mem::take(&mut run.samples);
     let (fired, died) = (std::mem::take(&mut run.fired), std::mem::take(&mut run.died));
@@ -190,11 +193,12 @@ impl Run<'_> {
         self.wait_or(|run| run.reader.messages().len() >= findings)
     }
 
-    /// Reads on until something holds. False when nothing moves any more.
+    /// Reads on until something holds, with work as long as there is any. False when nothing moves any more.
     fn wait_or(&mut self, mut holds: impl FnMut(&mut Self) -> bool) -> bool {
         let (mut seen, mut since) = (self.reader.messages().len(), Instant::now());
         while !holds(self) {
             self.reader.read_some();
+            self.feeding.unless_busy(self.reader.messages().len());
             let now = self.reader.messages().len();
             if now > seen {
                 (seen, since) = (now, Instant::now());
