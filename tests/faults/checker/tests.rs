@@ -42,7 +42,9 @@ fn swap_two_versions(evidence: &mut Evidence) {
     let pair = (0..findings.len()).find_map(|first| {
         let is_other = |second: &usize| {
             let (a, b) = (&findings[first], &findings[*second]);
-            a.key == b.key && a.source != b.source
+            // What its sender gave no key may lie in any partition, and there is no order between two.
+            let from = |finding: &Finding| finding.source.map(|source| source.partition);
+            a.key == b.key && from(a) == from(b) && a.source != b.source
         };
         (first + 1..findings.len()).find(is_other).map(|second| (first, second))
     });
