@@ -90,7 +90,8 @@ fmt: deps-tests ## Format all code
 model: ## Train the default student again, from distill/
 	scripts/system-packages.sh build
 	scripts/python-env.sh distill
-	PYTHONPATH=distill $(PYTHON) -m radstream_distill make --config distill/configs/small.toml --out models/default
+	PYTHONPATH=distill $(PYTHON) -m radstream_distill make --config distill/configs/small.toml --out target/first-student
+	PYTHONPATH=distill $(PYTHON) -m radstream_distill make --config distill/configs/refine.toml --out models/default
 
 deps: deps-demo deps-tests ## Fetch all that the targets need: .deps/, .venv/, Debian packages
 	scripts/python-env.sh distill

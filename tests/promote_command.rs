@@ -297,7 +297,7 @@ fn few_reports_are_insufficient_evidence() {
         .set("GOLD", &format!("[\"{SHIPPED_GOLD}\"]"));
     let ran = site.promote(&[SHIPPED]);
     assert_eq!(ran.code, INSUFFICIENT, "{}{}", ran.out, ran.err);
-    assert!(ran.out.contains("reports on held-out.jsonl: 251 reports"), "{}", ran.out);
+    assert!(ran.out.contains("reports on held-out.jsonl: 269 reports"), "{}", ran.out);
     assert_eq!(site.served(), "blind");
 }
 

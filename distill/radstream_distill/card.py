@@ -17,9 +17,9 @@ a person's reading.
 _LIMITS = """\
 * English only, chest radiographs only. Other studies and other languages must not reach it.
 * It has read synthetic text alone: the project's own corpus and template sentences. No real patient's text is in the
-  weights. The templates were written with an eye on the style of public reports of one hospital network, and on what a
-  first model got wrong there, and `openi-dev` chose between variants of the training: a score on that collection is a
-  development score, not an unbiased test.
+  weights. The templates were written with an eye on the style of public reports of one hospital network, and on what
+  earlier students got wrong there (on `openi-train`, 2,128 reports, and on `openi-dev`), and `openi-dev` chose between
+  variants of the training: a score on that collection is a development score, not an unbiased test.
 * Uncertainty is its weakest task. Macro averages hide observations with few cells: read the table above.
 * Nouns lost to de-identification marks (`XXXX`, `___`), devices above all, are guessed from what is left.
 * Reports of other hospitals differ in style: measure on your own reports before use, and refit temperatures and
@@ -31,7 +31,7 @@ def _course(training: Mapping[str, Any]) -> str:
     """How the training went, in a sentence."""
     course = f"{training['steps']} steps, seed {training['seed']}"
     if training["went_on"]:
-        course = f"an earlier student went on for {course}"
+        course = f"student {training['start_version'] or 'of an earlier run'} went on for {course}"
     ensemble = training["ensemble"]
     if not ensemble:
         return course + "."

@@ -1,7 +1,8 @@
 """The gold set that ships: reports of the corpus that no training ever sees.
 
 They are the calibration part of the split, which depends on the names of the texts and on seed and shares of the
-configuration only; `small.toml` and `site.toml` have the same. Temperatures and thresholds are fitted on that part.
+configuration only; `refine.toml` and `site.toml` have the same, `small.toml` all but what it does not read.
+Temperatures and thresholds are fitted on that part.
 """
 
 from __future__ import annotations

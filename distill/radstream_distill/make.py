@@ -143,6 +143,14 @@ def starting_student(folder: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
     raise FileNotFoundError(f"start = {folder}: neither a work folder with {_STUDENT} nor a model folder")
 
 
+def started_from(config: RunConfig) -> str | None:
+    """Version of the model folder that a run goes on from; none where it starts anew, or from a work folder."""
+    described = config.path(config.start) / "manifest.json"
+    if not config.start or not described.exists():
+        return None
+    return str(json.loads(described.read_text(encoding="utf-8"))["version"])
+
+
 def train_all(config: RunConfig, data: Data, tokenizer: Tokenizer, work: Path) -> tuple[Trained, list[Trained]]:
     """The student that ships, and every one that was trained, one per seed."""
     classes = balance(data.split.train, config.train)
@@ -345,6 +353,7 @@ def assemble(
         "steps": best.step,
         "pretraining_steps": config.pretrain.steps,
         "went_on": bool(config.start),
+        "start_version": started_from(config),
         "ensemble": dataclasses.asdict(config.ensemble) if config.ensemble.members else None,
         "parameters": sum(parameter.numel() for parameter in best.model.parameters()),
         "encoder": dataclasses.asdict(best.model.config) | {"start_from": bool(config.encoder.start_from)},

@@ -12,7 +12,7 @@ import torch
 from radstream_distill import calibrate, config, corpus, evaluate, loss, manifest, train
 from radstream_distill.augment import TrainingText
 from radstream_distill.config import CalibrateConfig, EncoderConfig, RunConfig, TrainConfig
-from radstream_distill.make import augmenter, load_data, make, train_members, train_tokenizer
+from radstream_distill.make import augmenter, load_data, make, started_from, train_members, train_tokenizer
 from radstream_distill.model import Student
 from radstream_distill.schema import EMPTY_ROW, OBSERVATIONS, row_from_labels
 from radstream_distill.train import Mean, Run, balance, train_student
@@ -137,6 +137,9 @@ def test_make_writes_a_folder_that_verifies(tmp_path: Path, monkeypatch: pytest.
     adapted = make(site, tmp_path / "site", tmp_path / "work3", [])
     assert adapted["files"]["tokenizer.json"] == written["files"]["tokenizer.json"], "a student keeps its vocabulary"
     assert adapted["files"]["model.onnx"] != written["files"]["model.onnx"]
+    assert "student of an earlier run went on for 4 steps" in (tmp_path / "site" / "README.md").read_text()
+    assert started_from(tiny(start=str(out))) == written["version"]
+    assert started_from(settings) is None
     (out / "tokenizer.json").write_text("{}")
     assert "tokenizer.json" in manifest.verify(out)[0]
 
