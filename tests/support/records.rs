@@ -365,9 +365,15 @@ pub fn committed_offsets(
     for partition in partitions(&consumer, topic) {
         wanted.add_partition(topic, partition);
     }
-    consumer
-        .committed_offsets(wanted, PATIENCE)
-        .unwrap_or_else(|e| panic!("{group}: no committed offsets: {e}"))
+    // The coordinator may just be moving, and the client does not ask again by itself.
+    let deadline = Instant::now() + PATIENCE;
+    let committed = loop {
+        match consumer.committed_offsets(wanted.clone(), PATIENCE) {
+            Ok(committed) => break committed,
+            Err(e) => assert!(Instant::now() < deadline, "{group}: no committed offsets: {e}"),
+        }
+    };
+    committed
         .elements()
         .iter()
         .map(|element| {

@@ -225,16 +225,20 @@ impl Cluster {
         self.nodes.iter().map(|node| node.folder.path().join("data")).collect()
     }
 
-    /// Creates a topic with three replicas, of which two must have a record.
+    /// Creates a topic with three replicas, of which two must have a record. `limit`: no batch may have more
+    /// bytes. From the start: a change comes to the brokers some time after it was acknowledged.
     ///
     /// # Panics
     /// When the brokers refuse it.
-    pub fn create_topic(&self, name: &str, partitions: i32) {
+    pub fn create_topic(&self, name: &str, partitions: i32, limit: Option<u32>) {
+        let limit = limit.map(|bytes| bytes.to_string());
+        let mut config = vec![("min.insync.replicas", "2")];
+        config.extend(limit.as_deref().map(|bytes| ("max.message.bytes", bytes)));
         let topic = NewTopic {
             name,
             num_partitions: partitions,
             replication: TopicReplication::Fixed(BROKERS as i32),
-            config: vec![("min.insync.replicas", "2")],
+            config,
         };
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         let results = block_on(self.admin().create_topics([&topic], &options))

@@ -89,10 +89,8 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Ended {
     );
     let started = Instant::now();
     for kind in ["in", "findings", "escalations", "distillation", "dead"] {
-        cluster.create_topic(&plan.topic(kind), PARTITIONS);
-    }
-    if let Some(limit) = plan.refuse_over {
-        cluster.set_topic(&plan.topic("findings"), "max.message.bytes", &limit.to_string());
+        let limit = plan.refuse_over.filter(|_| kind == "findings");
+        cluster.create_topic(&plan.topic(kind), PARTITIONS, limit);
     }
     let steps = plan.schedule.steps.len();
     let mut feeding = Feeding::start(cluster.client(), plan.topic("in"), plan.feed, plan.pace);
