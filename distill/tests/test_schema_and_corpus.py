@@ -118,15 +118,18 @@ def test_fingerprint_follows_settings_not_place(tmp_path: Path) -> None:
 
 def test_the_gold_set_that_ships_can_be_made_again_and_no_training_sees_it(tmp_path: Path) -> None:
     shipped = ROOT.parent / "models" / "gold" / "held-out.jsonl"
+    held = [corpus.text_key(example.text) for example in corpus.load_reports(shipped)]
     for name in ("small", "refine", "site"):
         loaded = config.load(ROOT / "configs" / f"{name}.toml")
         written = tmp_path / f"{name}.jsonl"
         count = gold.write(loaded, written)
-        # The first step has seen less of the corpus, and so its calibration part has fewer of them.
-        whole = set(written.read_text().splitlines()) == set(shipped.read_text().splitlines())
-        assert whole == (name != "small")
+        if name == "small":
+            # The first step reads less of the corpus, and so its calibration part has fewer of them.
+            assert set(written.read_text().splitlines()) < set(shipped.read_text().splitlines())
+            assert len(held) > count > 200
+        else:
+            assert written.read_bytes() == shipped.read_bytes()
+            assert len(held) == count > 200
         split = load_data(loaded).split
         learned = {corpus.text_key(example.text) for example in (*split.train, *split.validation)}
-        held = {corpus.text_key(example.text) for example in corpus.load_reports(shipped)}
-        assert len(held) >= count > 200
-        assert not learned & held
+        assert not learned & set(held)

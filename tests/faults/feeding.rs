@@ -70,9 +70,8 @@ impl Feeding {
         self.up_to(self.feed.messages);
     }
 
-    /// Writes the rest, and waits until all is written.
+    /// Waits for a thread that feeds at a pace.
     pub fn finish(&mut self) {
-        self.all();
         if let Some(thread) = self.paced.take() {
             thread.join().expect("the feed is written");
         }

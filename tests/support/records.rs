@@ -366,24 +366,19 @@ pub fn committed_offsets(
         wanted.add_partition(topic, partition);
     }
     // The coordinator may just be moving, and the client does not ask again by itself.
-    let deadline = Instant::now() + PATIENCE;
-    let committed = loop {
-        match consumer.committed_offsets(wanted.clone(), PATIENCE) {
-            Ok(committed) => break committed,
-            Err(e) => assert!(Instant::now() < deadline, "{group}: no committed offsets: {e}"),
-        }
-    };
-    committed
-        .elements()
-        .iter()
-        .map(|element| {
-            let offset = match element.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            };
-            (element.partition(), offset)
-        })
-        .collect()
+    wait_until(&format!("committed offsets of {group}"), PATIENCE, || {
+        consumer.committed_offsets(wanted.clone(), PATIENCE).ok()
+    })
+    .elements()
+    .iter()
+    .map(|element| {
+        let offset = match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        (element.partition(), offset)
+    })
+    .collect()
 }
 
 /// Waits until the broker that a client asks first knows a topic and its leaders. The controller has it when it

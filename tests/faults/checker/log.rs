@@ -99,6 +99,10 @@ pub fn read_coordinator(folders: &[PathBuf], id_prefix: &str) -> Summary {
     let partitions = (0..).take_while(|p| find_partition(folders, TOPIC, *p).is_some());
     let places: Vec<PathBuf> = partitions.map(|p| partition_folder(folders, TOPIC, p)).collect();
     let (mut summary, mut epochs) = (Summary::default(), BTreeMap::new());
+    if places.is_empty() {
+        // Nobody has used transactions yet.
+        return summary;
+    }
     let mut ended: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     dump(&places, &["--transaction-log-decoder"], |line| {
         let Some((key, payload)) = line
@@ -235,10 +239,6 @@ fn segments(place: &Path) -> Vec<PathBuf> {
 fn dump(places: &[PathBuf], flags: &[&str], mut each: impl FnMut(&str)) {
     let files: Vec<String> =
         places.iter().flat_map(|place| segments(place)).map(|f| f.display().to_string()).collect();
-    if files.is_empty() {
-        // Where nobody has used transactions yet, their coordinators have no log.
-        return;
-    }
     let libs = server::dependency("RADSTREAM_KAFKA_LIBS", ".deps/kafka/libs", "Apache Kafka");
     let mut tool = Command::new("java")
         .args(server::small_jvm("400m"))

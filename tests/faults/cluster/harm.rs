@@ -112,7 +112,9 @@ impl Cluster {
             self.client().set("group.id", "coordinators").create().expect("a consumer");
         let mut asked = TopicPartitionList::new();
         asked.add_partition("coordinators", 0);
-        asking.committed_offsets(asked, PATIENCE).expect("a coordinator of groups");
+        wait_until("a coordinator of groups", PATIENCE, || {
+            asking.committed_offsets(asked.clone(), PATIENCE).ok()
+        });
         let leaders = |topic: &str| {
             wait_until("coordinators to be known", PATIENCE, || {
                 let metadata = asking.fetch_metadata(Some(topic), PATIENCE).ok()?;
