@@ -64,8 +64,9 @@ lint: deps-tests ## Format, clippy, dependencies' licences and advisories, ruff,
 	.venv/bin/ruff format --quiet --check deploy benches tests
 	.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR --exclude=SC2016 scripts/*.sh .ci/run
 
+# To the end even if something fails: it is long, and one run should tell all.
 test-rust: deps-tests ## Rust: unit tests, and the binary against real Kafka
-	PATH="$(CURDIR)/.venv/bin:$$PATH" $(CARGO) test --release --locked
+	PATH="$(CURDIR)/.venv/bin:$$PATH" $(CARGO) test --release --locked --no-fail-fast
 	$(CARGO) test --release --locked --features planted-bugs --config 'profile.release.package.radstream.opt-level=1' \
 		--test faults planted::
 

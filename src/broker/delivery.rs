@@ -179,13 +179,13 @@ pub(super) fn produce(
     })
 }
 
-/// A failed transaction purges its messages, and their delivery reports say no more than that. The
-/// reason is what any call answers that the state does not allow: beginning another.
+/// A failed transaction purges its messages and takes no more; delivery reports and refusals say no more
+/// than that. The reason is what any call answers that the state does not allow: beginning another.
 pub(super) fn cause(producer: &Producer, refused: &Refused, fault: Fault) -> Fault {
-    if fault.step != Step::Deliver {
+    if !matches!(fault.step, Step::Produce | Step::Deliver) {
         return fault;
     }
-    // The delivery report has the broker's word, an old epoch. That a newer instance is the reason is known
+    // The fault has the broker's word, an old epoch, or none. That a newer instance is the reason is known
     // to the client alone, and who made a new producer now would fence that one in its turn.
     if let Some((Code::Fenced, problem)) = producer.client().fatal_error() {
         return Fault { verdict: Verdict::End(End::Fenced), code: Code::Fenced, problem, ..fault };
@@ -204,7 +204,7 @@ pub(super) fn cause(producer: &Producer, refused: &Refused, fault: Fault) -> Fau
     } else {
         format!("{reason}; {}", fault.problem)
     };
-    Fault { verdict: judge(Step::Deliver, facts), code: facts.code, problem, ..fault }
+    Fault { verdict: judge(fault.step, facts), code: facts.code, problem, ..fault }
 }
 
 pub(super) fn remaining(deadline: Instant) -> Duration {
@@ -257,7 +257,67 @@ fn base_record<'a>(
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::ClientConfig;
+    use rdkafka::config::FromClientConfigAndContext as _;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
     use super::*;
+    use crate::broker::auth::Authenticator;
+    use crate::config::Settings;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// The faults of two records of one transaction that fails for `error`: of the first while it is being
+    /// delivered, of the second when it is handed over, which is by then too late.
+    fn faults_of_a_failing_transaction(error: RDKafkaRespErr) -> [Fault; 2] {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("findings", 1, 1).unwrap();
+        let auth = Authenticator::from_settings(&Settings::default());
+        let refused = Refused::default();
+        let context = Context { callbacks: Callbacks::new(auth), refused: Arc::clone(&refused) };
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        config.set("transactional.id", "delivery");
+        let producer = Producer::from_config_and_context(&config, context).unwrap();
+        producer.init_transactions(PATIENCE).unwrap();
+        producer.begin_transaction().unwrap();
+        cluster.request_errors(RDKafkaApiKey::AddPartitionsToTxn, &[error]);
+        let record = OutputRecord {
+            topic: "findings",
+            partition: None,
+            key: None,
+            payload: Some(b"a finding"),
+            headers: &[],
+            timestamp_ms: None,
+        };
+        [(); 2].map(|()| {
+            let fault = produce(&producer, &[record], Instant::now() + PATIENCE).unwrap_err();
+            cause(&producer, &refused, fault)
+        })
+    }
+
+    #[test]
+    fn a_transaction_that_fails_under_the_hands_is_judged_by_its_reason() {
+        use RDKafkaRespErr::{
+            RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING as FORGOTTEN,
+            RD_KAFKA_RESP_ERR_PRODUCER_FENCED as FENCED,
+            RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as REFUSED,
+        };
+        for (error, verdict, word) in [
+            (REFUSED, Verdict::End(End::NotAuthorised), "(topic findings)"),
+            (FENCED, Verdict::End(End::Fenced), ""),
+            (FORGOTTEN, Verdict::Abort, ""),
+        ] {
+            let faults = faults_of_a_failing_transaction(error);
+            assert_eq!(faults.each_ref().map(|fault| fault.step), [Step::Deliver, Step::Produce]);
+            for fault in faults {
+                let Fault { step, problem, .. } = &fault;
+                assert_eq!(fault.verdict, verdict, "{error:?}, {step:?}: {problem}");
+                assert!(problem.contains(word), "{error:?}, {step:?}: {problem}");
+            }
+        }
+    }
 
     #[test]
     fn the_refused_topic_is_read_off_the_clients_log() {

@@ -179,6 +179,9 @@ pub const fn judge(step: Step, facts: Facts) -> Verdict {
         _ if facts.fatal => Verdict::Retire,
         _ if facts.retriable => Verdict::Retry,
         Step::Produce if matches!(facts.code, Code::QueueFull) => Verdict::Retry,
+        // The transaction has failed meanwhile (delivery::cause finds out why); the records are still in
+        // memory.
+        Step::Produce if matches!(facts.code, Code::State) => Verdict::Abort,
         // The broker will never take this record, in whatever transaction.
         Step::Deliver if matches!(facts.code, Code::MessageSizeTooLarge | Code::InvalidRecord) => {
             Verdict::End(End::Fatal)
@@ -265,5 +268,12 @@ mod tests {
     #[test]
     fn a_full_queue_is_our_back_pressure() {
         assert_eq!(judge(Step::Produce, facts(Code::QueueFull)), Verdict::Retry);
+    }
+
+    #[test]
+    fn a_transaction_that_takes_no_more_records_is_aborted() {
+        assert_eq!(judge(Step::Produce, facts(Code::State)), Verdict::Abort);
+        // Any other call in the wrong state is ours to mend.
+        assert_eq!(judge(Step::Begin, facts(Code::State)), Verdict::End(End::Fatal));
     }
 }
