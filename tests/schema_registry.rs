@@ -172,9 +172,13 @@ async fn an_incompatible_subject_and_other_refusals_are_kept_apart() {
     let error = ids(&settings(&url)).await.unwrap_err();
     assert!(matches!(error, RegistryError::Refused { .. }), "{error}");
 
-    let (url, _) = serve(refusing(StatusCode::INTERNAL_SERVER_ERROR, 50001)).await;
-    let error = ids(&settings(&url)).await.unwrap_err();
-    assert!(matches!(error, RegistryError::Unreachable { .. }), "{error}");
+    for (status, code) in
+        [(StatusCode::INTERNAL_SERVER_ERROR, 50001), (StatusCode::TOO_MANY_REQUESTS, 429)]
+    {
+        let (url, _) = serve(refusing(status, code)).await;
+        let error = ids(&settings(&url)).await.unwrap_err();
+        assert!(matches!(error, RegistryError::Unreachable { .. }), "{error}");
+    }
 }
 
 #[tokio::test]

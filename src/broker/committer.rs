@@ -132,6 +132,14 @@ impl Committer {
     ) -> Result<Attempt, CommitError> {
         let started = Instant::now();
         let heartbeat = Arc::clone(&self.heartbeat);
+        // First of all: with a new producer an earlier transaction of ours has ended, and only then do the
+        // committed offsets say what became of it.
+        if self.producer.is_none()
+            && let Err(fault) = heartbeat.busy(|| self.open())
+        {
+            let (outcome, attempt) = heartbeat.busy(|| self.resolve(fault, started, ends));
+            return noted(outcome, started, attempt);
+        }
         let right = heartbeat.busy(|| self.right(ends));
         let membership = match &right {
             Right::Holds(membership) => Some(membership),
@@ -167,14 +175,11 @@ impl Committer {
     }
 
     fn attempt(
-        &mut self,
+        &self,
         records: &[OutputRecord<'_>],
         ends: &[PrefixEnd],
         membership: Option<&Membership>,
     ) -> Result<(), Fault> {
-        if self.producer.is_none() {
-            self.open()?;
-        }
         // Short of the coordinator's own limit, so that an abort still falls within it.
         let deadline = Instant::now() + self.options.timeout.mul_f64(0.7);
         match membership {
@@ -213,7 +218,9 @@ impl Committer {
         ends: &[PrefixEnd],
         deadline: Instant,
     ) -> Result<(), Fault> {
-        produce(self.opened()?, records, deadline)?;
+        let producer = self.opened()?;
+        produce(producer, records, deadline)
+            .map_err(|fault| cause(producer, &self.refused, fault))?;
         match until(Step::PlainCommit, deadline, || self.consumer.commit(ends)) {
             // The records are out. Producing them again would only add duplicates: the next commit
             // carries these offsets too.
@@ -363,7 +370,10 @@ impl Committer {
         Ok(())
     }
 
+    /// What became of its last transaction may not be known, and perhaps not soon: what was compared before
+    /// counts no more.
     fn retire(&mut self) {
+        self.compared = Compared::default();
         if let Some(producer) = self.producer.take() {
             drop_aside("producer", producer);
         }

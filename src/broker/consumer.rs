@@ -194,6 +194,8 @@ impl Consumer {
                 tracing::warn!(target: "kafka", "others have our partitions: joining the group anew");
                 self.replace_client("astray")
             }
+            // A client that has given up joins nothing: the next poll tells, and `revive` decides.
+            Some(Rejoin::Unowned) if fatal(&self.client()).is_some() => Ok(()),
             Some(Rejoin::Unowned) => {
                 tracing::warn!(target: "kafka", "partitions without an owner: leaving the group and joining it anew");
                 metrics::counter!(names::CONSUMER_RESTARTS_TOTAL, "reason" => "unowned")

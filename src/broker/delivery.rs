@@ -143,7 +143,8 @@ impl ProducerContext for Context {
 
 pub(super) type Producer = ThreadedProducer<Context>;
 
-/// Hands all records to the client and waits for all delivery reports.
+/// Hands all records to the client and waits for all delivery reports. A client that takes no more is
+/// waited for all the same: its reports come after its words on what went wrong, which [`cause`] needs.
 pub(super) fn produce(
     producer: &Producer,
     records: &[OutputRecord<'_>],
@@ -161,6 +162,8 @@ pub(super) fn produce(
                     Verdict::Retry => Verdict::Abort,
                     other => other,
                 };
+                deliveries.settle(None);
+                deliveries.wait(deadline).ok();
                 return Err(Fault { verdict, problem, ..fault });
             }
             deliveries.wait_for_room();
@@ -179,16 +182,18 @@ pub(super) fn produce(
     })
 }
 
-/// A failed transaction purges its messages and takes no more; delivery reports and refusals say no more
-/// than that. The reason is what any call answers that the state does not allow: beginning another.
+/// A failed transaction, and a client that gave up, purge their messages and take no more; delivery reports
+/// and refusals say no more than that. The reason is what the client holds against itself, or what any call
+/// answers that the state does not allow: beginning another transaction.
 pub(super) fn cause(producer: &Producer, refused: &Refused, fault: Fault) -> Fault {
     if !matches!(fault.step, Step::Produce | Step::Deliver) {
         return fault;
     }
-    // The fault has the broker's word, an old epoch, or none. That a newer instance is the reason is known
-    // to the client alone, and who made a new producer now would fence that one in its turn.
-    if let Some((Code::Fenced, problem)) = producer.client().fatal_error() {
-        return Fault { verdict: Verdict::End(End::Fenced), code: Code::Fenced, problem, ..fault };
+    // The fault may have the broker's word, an old epoch. That a newer instance is the reason is known to
+    // the client alone, and who made a new producer now would fence that one in its turn.
+    if let Some((code, problem)) = producer.client().fatal_error() {
+        let facts = Facts { fatal: true, ..Facts::of_code(code) };
+        return Fault { verdict: judge(fault.step, facts), code, problem, ..fault };
     }
     if fault.verdict != Verdict::Abort {
         return fault;
@@ -199,10 +204,11 @@ pub(super) fn cause(producer: &Producer, refused: &Refused, fault: Fault) -> Fau
         return fault;
     }
     let refused: Vec<String> = refused.lock().iter().cloned().collect();
-    let problem = if is_authorisation(facts.code) && !refused.is_empty() {
-        format!("{reason} (topic {})", refused.join(", topic "))
-    } else {
-        format!("{reason}; {}", fault.problem)
+    let problem = match (is_authorisation(facts.code), refused.is_empty()) {
+        (true, false) => format!("{reason} (topic {})", refused.join(", topic ")),
+        // The topic of a purged record is not the one to blame.
+        (true, true) => reason.to_string(),
+        (false, _) => format!("{reason}; {}", fault.problem),
     };
     Fault { verdict: judge(fault.step, facts), code: facts.code, problem, ..fault }
 }

@@ -144,6 +144,15 @@ pub const fn judge(step: Step, facts: Facts) -> Verdict {
         return Verdict::End(End::NotAuthorised);
     }
     match facts.code {
+        // The consumer is told too, and knows whether to believe it (`Consumer::revive`). The offsets are
+        // sent again with the next commit.
+        Code::FencedInstanceId if matches!(step, Step::PlainCommit) => return Verdict::Abort,
+        // The broker will never take this record, in whatever transaction.
+        Code::MessageSizeTooLarge | Code::InvalidRecord
+            if matches!(step, Step::Produce | Step::Deliver) =>
+        {
+            return Verdict::End(End::Fatal);
+        }
         Code::Fenced
         | Code::ProducerFenced
         | Code::TransactionCoordinatorFenced
@@ -179,12 +188,12 @@ pub const fn judge(step: Step, facts: Facts) -> Verdict {
         _ if facts.fatal => Verdict::Retire,
         _ if facts.retriable => Verdict::Retry,
         Step::Produce if matches!(facts.code, Code::QueueFull) => Verdict::Retry,
-        // The transaction has failed meanwhile (delivery::cause finds out why); the records are still in
-        // memory.
-        Step::Produce if matches!(facts.code, Code::State) => Verdict::Abort,
-        // The broker will never take this record, in whatever transaction.
-        Step::Deliver if matches!(facts.code, Code::MessageSizeTooLarge | Code::InvalidRecord) => {
-            Verdict::End(End::Fatal)
+        // The transaction has failed meanwhile (`delivery::cause` finds out why), or a broker that lags
+        // behind does not know the topic, which was there at start. The records are still in memory.
+        Step::Produce
+            if matches!(facts.code, Code::State | Code::UnknownTopic | Code::UnknownPartition) =>
+        {
+            Verdict::Abort
         }
         // A failed delivery fails the transaction; the records are still in memory.
         Step::Deliver => Verdict::Abort,
@@ -257,6 +266,23 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_is_never_taken_ends_the_process_whoever_tells_of_it_first() {
+        for step in [Step::Produce, Step::Deliver] {
+            let told = facts(Code::MessageSizeTooLarge);
+            let abortable = Facts { requires_abort: true, ..told };
+            assert_eq!(judge(step, told), Verdict::End(End::Fatal));
+            assert_eq!(judge(step, abortable), Verdict::End(End::Fatal));
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_fenced_by_name_leaves_it_to_the_consumer() {
+        let error = facts(Code::FencedInstanceId);
+        assert_eq!(judge(Step::PlainCommit, error), Verdict::Abort);
+        assert_eq!(judge(Step::FetchOffsets, error), Verdict::End(End::Fenced));
+    }
+
+    #[test]
     fn what_nobody_classified_is_fatal() {
         assert_eq!(judge(Step::Begin, facts(Code::Conflict)), Verdict::End(End::Fatal));
         assert_eq!(
@@ -272,7 +298,9 @@ mod tests {
 
     #[test]
     fn a_transaction_that_takes_no_more_records_is_aborted() {
-        assert_eq!(judge(Step::Produce, facts(Code::State)), Verdict::Abort);
+        for code in [Code::State, Code::UnknownTopic, Code::UnknownPartition] {
+            assert_eq!(judge(Step::Produce, facts(code)), Verdict::Abort);
+        }
         // Any other call in the wrong state is ours to mend.
         assert_eq!(judge(Step::Begin, facts(Code::State)), Verdict::End(End::Fatal));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::rights::Resource;
 use crate::broker::admin::{AdminError, Cluster};
@@ -32,6 +32,11 @@ pub use labeler::{
 /// How long the cluster may take to answer a question at start.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// For so long a broker may not know of a topic that was made just now.
+const SETTLING: Duration = Duration::from_secs(3);
+/// Pause before it is asked again.
+const PAUSE: Duration = Duration::from_millis(250);
+
 /// Partition counts of topics.
 pub type PartitionCounts = BTreeMap<String, usize>;
 
@@ -57,14 +62,24 @@ fn partition_counts(
     topics: Vec<String>,
 ) -> Result<PartitionCounts, TopicsError> {
     let mut counts = PartitionCounts::new();
-    let mut missing = Vec::new();
-    for topic in topics {
-        match cluster.topic(&topic)? {
-            Some(state) => drop(counts.insert(topic, state.partitions)),
-            None => missing.push(topic),
+    let mut missing = topics;
+    let deadline = Instant::now() + SETTLING;
+    loop {
+        let asked = std::mem::take(&mut missing);
+        for topic in asked {
+            match cluster.topic(&topic)? {
+                Some(state) => drop(counts.insert(topic, state.partitions)),
+                None => missing.push(topic),
+            }
         }
+        if missing.is_empty() {
+            return Ok(counts);
+        }
+        if Instant::now() >= deadline {
+            return Err(TopicsError::Missing(missing));
+        }
+        std::thread::park_timeout(PAUSE);
     }
-    if missing.is_empty() { Ok(counts) } else { Err(TopicsError::Missing(missing)) }
 }
 
 /// Asks the cluster what a stage must know at its start: partition counts of all its topics, and, to stop
@@ -85,6 +100,10 @@ pub fn survey(
     }
     let mut ends = Ends::new();
     for topic in inputs {
+        // Of one that is empty nothing is fetched: that we may not would go unnoticed.
+        if let Err(error @ AdminError::NotAuthorised { .. }) = cluster.try_read(topic) {
+            return Err(error.into());
+        }
         ends.extend(cluster.ends(topic, counts.get(topic).copied().unwrap_or(0))?);
     }
     Ok((counts, Some(ends)))

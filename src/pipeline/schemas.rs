@@ -154,6 +154,7 @@ mod tests {
         let none = r#"{"error_code":40403,"message":"Schema not found"}"#.to_owned();
         let (url, server) = registry(vec![
             ("503 Service Unavailable", String::new()),
+            ("429 Too Many Requests", String::new()),
             ("200 OK", schema),
             ("404 Not Found", none),
         ]);
@@ -166,7 +167,8 @@ mod tests {
         assert!(lookup.prepare(b"MSH|^~\\&|A", &stop), "not Avro: nothing to ask");
         let asked = server.join().unwrap();
         let ids: Vec<&str> = asked.iter().map(|path| path.split('?').next().unwrap()).collect();
-        assert_eq!(ids, ["/schemas/ids/7", "/schemas/ids/7", "/schemas/ids/8"]);
+        let seven = "/schemas/ids/7";
+        assert_eq!(ids, [seven, seven, seven, "/schemas/ids/8"]);
     }
 
     #[test]

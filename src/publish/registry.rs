@@ -237,7 +237,8 @@ fn explain(
         }
         Some(404) if !settings.auto_register => RegistryError::NotRegistered { url, subject, file },
         Some(409) => RegistryError::Incompatible { url, subject, file, cause },
-        Some(500..) | None => RegistryError::Unreachable { url, cause },
+        // Too slow, too early, too many: it asks for patience (RFC 9110, 15.5.9; RFC 8470; RFC 6585).
+        Some(408 | 425 | 429 | 500..) | None => RegistryError::Unreachable { url, cause },
         Some(_) => RegistryError::Refused { url, subject, file, cause },
     }
 }

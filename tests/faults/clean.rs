@@ -92,6 +92,17 @@ fn the_coordinator_lost_in_the_middle_of_a_commit() {
 }
 
 #[test]
+fn a_commit_not_heard_of_and_no_producer_to_ask_with() {
+    let none = Mix::default();
+    let count = if full() { 5 } else { 1 };
+    hold("unheard", (1_200, none), (20_000, none), |plan| {
+        let schedule = Schedule::early(seed(), Fault::LoseEnd, count, plan.feed.totals().0);
+        // What a process says of itself tells when it has given up.
+        Plan { processes: 1, watched: true, rate: 60.0, schedule, ..plan }
+    });
+}
+
+#[test]
 fn processes_frozen_until_others_have_their_work() {
     hold(
         "frozen",

@@ -38,6 +38,9 @@ pub enum Fault {
     /// The broker that coordinates the group is gone when a process, having produced, hands its offsets over,
     /// until the process has given up that producer. librdkafka does not come back from that call by itself.
     LoseCoordinator,
+    /// The brokers end a transaction and the process does not hear of it; nor is a new producer let in that
+    /// could ask, until the process has given up making one.
+    LoseEnd,
     /// A broker can write nothing any more and ends; it is started again when the others have taken over.
     FillDisk { broker: usize },
     /// The brokers hold radstream's clients to so many bytes a second, until a process has said so.
@@ -58,6 +61,7 @@ impl Fault {
             Self::Freeze { .. } => "process frozen",
             Self::Twin { .. } => "twin started",
             Self::LoseCoordinator => "coordinator lost",
+            Self::LoseEnd => "end not heard of",
             Self::FillDisk { .. } => "disk full",
             Self::Quota { .. } => "quota in force",
         }

@@ -57,6 +57,9 @@ pub enum RunError {
 
 fn stage_remedy(error: &StageError) -> &'static str {
     match error {
+        StageError::Commit(error) if error.code == Code::InvalidTransactionTimeout => {
+            "; the brokers' transaction.max.timeout.ms is lower: lower delivery.transaction_timeout_ms"
+        }
         StageError::Commit(error) => match error.end {
             End::Fenced => {
                 "; another process uses the same kafka.instance_id: give each process its own"
@@ -69,6 +72,12 @@ fn stage_remedy(error: &StageError) -> &'static str {
             if error.rdkafka_error_code() == Some(Code::FencedInstanceId) =>
         {
             "; another process uses the same kafka.instance_id: give each process its own"
+        }
+        StageError::Consume(error)
+            if error.rdkafka_error_code() == Some(Code::InvalidSessionTimeout) =>
+        {
+            "; the brokers' group.min.session.timeout.ms and group.max.session.timeout.ms do not allow \
+             kafka.session_timeout_ms"
         }
         StageError::Consume(error) if error.rdkafka_error_code() == Some(Code::AutoOffsetReset) => {
             "; kafka.first_offset = \"fail\": no usable committed offset. Choose earliest or latest"
@@ -98,6 +107,9 @@ impl RunError {
             Self::System(_) => exit::INTERNAL,
             Self::Forced => exit::TEMPORARY,
             Self::Stage(error) => match error {
+                StageError::Commit(error) if error.code == Code::InvalidTransactionTimeout => {
+                    exit::CONFIGURATION
+                }
                 StageError::Commit(error) => match error.end {
                     End::Fenced => exit::INTERNAL,
                     End::NotAuthorised => exit::NOT_AUTHORISED,
@@ -105,7 +117,9 @@ impl RunError {
                 },
                 StageError::Consume(error) => match error.rdkafka_error_code() {
                     Some(code) if is_authorisation(code) => exit::NOT_AUTHORISED,
-                    Some(Code::AutoOffsetReset) => exit::CONFIGURATION,
+                    Some(Code::AutoOffsetReset | Code::InvalidSessionTimeout) => {
+                        exit::CONFIGURATION
+                    }
                     Some(Code::FencedInstanceId) => exit::INTERNAL,
                     _ => exit::TEMPORARY,
                 },
@@ -120,8 +134,12 @@ impl RunError {
     pub fn refused_rights(&self, needed: &[Right]) -> Vec<Right> {
         let topic = Code::TopicAuthorizationFailed;
         match self {
-            Self::Topics(TopicsError::Cluster(AdminError::NotAuthorised { resource, .. })) => {
-                rights::refused(needed, topic, None, resource)
+            Self::Topics(TopicsError::Cluster(AdminError::NotAuthorised {
+                operation,
+                resource,
+            })) => {
+                let reading = (*operation == "Read").then_some(Operation::Read);
+                rights::refused(needed, topic, reading, resource)
             }
             Self::Stage(StageError::Consume(error)) => {
                 let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
@@ -137,6 +155,33 @@ impl RunError {
                 rights::refused(needed, error.code, Some(doing), &error.problem)
             }
             _ => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::KafkaError;
+
+    use super::*;
+    use crate::broker::committer::CommitError;
+
+    #[test]
+    fn what_the_brokers_will_never_allow_is_a_matter_of_configuration() {
+        let transaction = StageError::Commit(CommitError {
+            end: End::Fatal,
+            step: Step::Init,
+            code: Code::InvalidTransactionTimeout,
+            problem: String::from("Broker: Transaction timeout is larger than the maximum"),
+        });
+        let session = StageError::Consume(KafkaError::Global(Code::InvalidSessionTimeout));
+        for (error, setting) in [
+            (transaction, "delivery.transaction_timeout_ms"),
+            (session, "kafka.session_timeout_ms"),
+        ] {
+            let error = RunError::Stage(error);
+            assert_eq!(error.exit_code(), exit::CONFIGURATION, "{error}");
+            assert!(error.to_string().contains(setting), "{error}");
         }
     }
 }

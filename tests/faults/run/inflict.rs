@@ -76,6 +76,11 @@ impl Run<'_> {
                     return;
                 }
             }
+            Fault::LoseEnd => {
+                if !self.lose_end() {
+                    return;
+                }
+            }
             Fault::FillDisk { broker } => {
                 self.cluster.fill_disk(broker);
                 self.wait_for_more(20);
@@ -128,7 +133,9 @@ impl Run<'_> {
         let api = Api::AddOffsetsToTxn;
         let wire = proxy::Fault { api, when: When::Before, act: Act::Hold, count: 1 };
         self.cluster.proxy(of_transactions).arm(wire);
-        let held = self.wait_or(|run| run.cluster.proxy(of_transactions).held() > 0);
+        // At once: the client asks anew after half of the time of a transaction.
+        let held =
+            self.until_seen("a held request", |run| run.cluster.proxy(of_transactions).held() > 0);
         self.cluster.proxy(of_group).refuse(true);
         self.cluster.proxy(of_group).reset_all();
         self.cluster.proxy(of_transactions).release();
@@ -138,22 +145,45 @@ impl Run<'_> {
         met
     }
 
+    /// False when it did not come to that.
+    fn lose_end(&mut self) -> bool {
+        let given_up = |run: &Self| {
+            let told = "radstream_transactions_total{outcome=\"aborted\"}";
+            run.watch.as_ref().map_or(0.0, |watch| watch.sum(told))
+        };
+        let before = given_up(self);
+        for (api, when) in [(Api::EndTxn, When::After), (Api::InitProducerId, When::Before)] {
+            let wire = proxy::Fault { api, when, act: Act::Drop, count: usize::MAX };
+            self.cluster.proxies().for_each(|proxy| proxy.arm(wire));
+        }
+        let met = self.wait_or(|run| given_up(run) > before);
+        self.cluster.proxies().for_each(Proxy::disarm);
+        met
+    }
+
     /// Waits until one more request of that kind has come by.
     fn until_request(&mut self, api: Api) {
         let seen = |run: &Self| -> u64 {
             run.cluster.proxies().map(|proxy| proxy.counts().requests_of(api)).sum()
         };
+        let before = seen(self);
+        self.until_seen(&format!("{api:?}"), |run| seen(run) > before);
+    }
+
+    /// Waits for a moment of the wire, so as not to miss it. False when it did not come.
+    fn until_seen(&mut self, what: &str, holds: impl Fn(&Self) -> bool) -> bool {
         let patience = self.plan.patience;
-        let (before, deadline) = (seen(self), Instant::now() + patience);
-        // Nothing is read here, so as not to miss the moment: there must be work in any case.
+        let deadline = Instant::now() + patience;
+        // Nothing is read here: there must be work in any case.
         self.feeding.few();
-        while seen(self) == before {
+        while !holds(self) {
             if Instant::now() > deadline {
-                self.stuck = Some(format!("no {api:?} within {patience:?}"));
-                return;
+                self.stuck = Some(format!("no {what} within {patience:?}"));
+                return false;
             }
             std::thread::park_timeout(Duration::from_millis(1));
         }
+        true
     }
 
     fn signal(&mut self, slot: usize, name: &str) {
