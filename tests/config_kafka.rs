@@ -16,6 +16,7 @@ use radstream::command::{exit, topics};
 use radstream::config;
 
 use support::kafka::{BrokerOptions, KafkaBroker, Listener, PLAINTEXT};
+use support::records::until_known;
 
 const LOCAL: LocalChecks<'_> = LocalChecks {
     runtime: &|_| Ok("not asked".to_owned()),
@@ -122,7 +123,13 @@ fn create(path: &Path) -> (u8, String) {
     let settings = config::load(Some(path), std::iter::empty()).unwrap_or_else(|p| panic!("{p}"));
     let mut out = Vec::new();
     let code = topics::create(&settings, &mut out);
-    (code, String::from_utf8(out).unwrap())
+    let told = String::from_utf8(out).unwrap();
+    // The controller answers before the brokers know what it made.
+    for (before, _) in told.lines().filter_map(|line| line.split_once("created:")) {
+        let topic = before.split_whitespace().last().unwrap();
+        until_known(&Secured::shared().broker.client(), topic, 2);
+    }
+    (code, told)
 }
 
 #[test]

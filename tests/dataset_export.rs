@@ -17,7 +17,7 @@ use radstream::demo::teacher::TeacherOptions;
 use radstream::publish::{Contract, DistillationSample, SampleKind, VERSION_HEADER, decode};
 use support::escalations::Case;
 use support::processes::{Finished, RadstreamCommand};
-use support::records::NewRecord;
+use support::records::{NewRecord, await_decided};
 use support::teach::{PATIENCE, Teach};
 use tempfile::TempDir;
 
@@ -47,6 +47,9 @@ impl Site {
     fn run(&self, args: &[&str]) -> Finished {
         let ran = RadstreamCommand::new(args).config(&self.config()).run(PATIENCE);
         assert_eq!(ran.code, Some(0), "{args:?}: {}{}", ran.stdout, ran.stderr);
+        for kind in ["escalations", "distillation"] {
+            await_decided(&self.teach.broker.client(), &self.topic(kind));
+        }
         ran
     }
 

@@ -13,7 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 use support::kafka::KafkaBroker;
 use support::processes::{Finished, Radstream, RadstreamCommand};
-use support::records::{Isolation, Message, NewRecord, read_all};
+use support::records::{Isolation, Message, NewRecord, await_decided, read_all};
 use support::stage::{PARTITIONS, Stage};
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -59,6 +59,8 @@ fn config(stage: &Stage<'_>, more: &str) -> String {
 
 fn label(stage: &Stage<'_>, more: &str) {
     let config = config(stage, more);
+    // What a replay has written is seen when it is decided.
+    await_decided(&stage.broker.client(), &stage.topic("in"));
     let ran = RadstreamCommand::new(&["run", "--until-end"]).config(&config).run(PATIENCE);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
 }
@@ -259,7 +261,8 @@ fn what_is_mended_is_replayed_and_has_its_finding_once() {
 
 #[test]
 fn a_killed_replay_run_again_neither_loses_nor_repeats() {
-    const COUNT: usize = 1_500;
+    // Six times as many as are waited for: a replay must not be done before its kill.
+    const COUNT: usize = 6_000;
     let stage = Stage::create(KafkaBroker::shared(), "dlq-killed");
     envelopes(&stage, 0..COUNT);
     label(&stage, RULES);
@@ -352,19 +355,19 @@ fn of_two_replays_at_once_the_first_is_fenced_with_70_and_nothing_is_doubled() {
 
 #[test]
 fn an_open_transaction_in_front_of_a_marker_does_not_hide_it() {
-    const COUNT: usize = 4;
+    const COUNT: usize = 10;
     let stage = Stage::create(KafkaBroker::shared(), "dlq-hidden");
     let records = (0..COUNT).map(|number| poison(number, envelope(number)).at_partition(0));
     stage.broker.produce(&stage.topic("in"), records);
     label(&stage, RULES);
-    let mut first = started(&stage, &["replay", "--rate", "1"]);
     // Another writer of the topic dies in the middle of its transaction: the brokers abort it when it
-    // times out, and until then nothing behind it can be read.
+    // times out, and until then nothing behind it can be read. The first replay takes ten seconds.
     let dead = stage.topic("dead");
     let mut client = stage.broker.client();
-    client.set("transactional.id", "dlq-hidden-other").set("transaction.timeout.ms", "10000");
+    client.set("transactional.id", "dlq-hidden-other").set("transaction.timeout.ms", "30000");
     let other: BaseProducer = client.create().unwrap();
     other.init_transactions(PATIENCE).unwrap();
+    let mut first = started(&stage, &["replay", "--rate", "1"]);
     other.begin_transaction().unwrap();
     let record = BaseRecord::to(&dead).partition(0).key("k").payload("v");
     other.send(record).map_err(|(problem, _)| problem).unwrap();
@@ -378,7 +381,7 @@ fn an_open_transaction_in_front_of_a_marker_does_not_hide_it() {
     assert_eq!(markers(stage.broker.read_uncommitted_all(&dead)), COUNT);
 
     let second = json(&stage, &["replay"], 0);
-    assert_eq!((replayed(&second), &second["replayed_before"]), (0, &4.into()));
+    assert_eq!((replayed(&second), &second["replayed_before"]), (0, &COUNT.into()));
     assert_replayed_once(&stage, 0..COUNT);
 }
 

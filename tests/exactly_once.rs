@@ -118,7 +118,7 @@ fn memory_stays_within_the_budget_while_two_hundred_thousand_messages_wait() {
     let stage = Stage::create(broker, "waiting");
     stage.feed(SEED, MESSAGES);
     let slow = format!(
-        "[memory]\nbudget_mib = {BUDGET_MIB}\n[intake]\nmax_payload_mib = 8\n[student]\nmax_reports_per_second = 200.0\n"
+        "[memory]\nbudget_mib = {BUDGET_MIB}\n[intake]\nmax_payload_mib = 8\n[student]\nsessions = 2\nmax_reports_per_second = 200.0\n"
     );
     let config = stage.config("slow", &slow);
     let mut process = RadstreamCommand::new(&RUN).config(&config).spawn();
@@ -176,10 +176,11 @@ fn processes_that_come_and_go_leave_each_outcome_exactly_once() {
     let (events, _) = expected(SEED, MESSAGES);
     let findings = stage.topic("findings");
     let mut reader = broker.reader(&[&findings]);
-    // Without static membership each start and each end is a rebalance.
+    // Without static membership each start and each end is a rebalance. Slow enough for work to be there at
+    // each of them, on any machine.
     let start = |name: &str| {
         let config = stage
-            .config(name, "[student]\nsessions = 1\n")
+            .config(name, "[student]\nsessions = 1\nmax_reports_per_second = 150.0\n")
             .replace("[kafka]\n", "[kafka]\nstatic_membership = false\n");
         RadstreamCommand::new(&RUN).config(&config).spawn()
     };

@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use support::acls::{Grant, grant};
 use support::kafka::{BrokerOptions, KafkaBroker, Listener};
 use support::processes::{Finished, RadstreamCommand};
 use support::stage::Stage;
@@ -54,17 +55,22 @@ fn an_unwritable_topic_is_named_with_77() {
         KafkaBroker::start_with(&BrokerOptions::new().listener(listener).authorize_only(&[]));
     let stage = Stage::create(&broker, "unwritable");
     stage.feed(1, 20);
-    for rights in [
-        ["--operation", "Read", "--topic", "unwritable.in"],
-        ["--operation", "Describe", "--topic", "unwritable.findings"],
-        ["--operation", "Write", "--topic", "unwritable.escalations"],
-        ["--operation", "Write", "--topic", "unwritable.distillation"],
-        ["--operation", "Write", "--topic", "unwritable.dead"],
-        ["--operation", "Read", "--group", "unwritable.group"],
-        ["--operation", "Write", "--transactional-id", "unwritable.group.x"],
-    ] {
-        broker.allow("feeder", &rights);
-    }
+    let rights = [
+        ("Read", "topic", "unwritable.in"),
+        ("Describe", "topic", "unwritable.findings"),
+        ("Write", "topic", "unwritable.escalations"),
+        ("Write", "topic", "unwritable.distillation"),
+        ("Write", "topic", "unwritable.dead"),
+        ("Read", "group", "unwritable.group"),
+        ("Write", "transactional id", "unwritable.group.x"),
+    ];
+    let grants = rights.map(|(operation, kind, name)| Grant {
+        user: "feeder".to_owned(),
+        operation: operation.to_owned(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+    });
+    grant(broker.bootstrap(), &grants);
     let sasl =
         "[kafka.sasl]\nmechanism = \"PLAIN\"\nusername = \"feeder\"\npassword = \"open-sesame\"\n";
     let config = stage.config("x", sasl).replace(broker.bootstrap(), broker.bootstrap_of("SASL"));

@@ -12,7 +12,7 @@ use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use support::kafka::KafkaBroker;
 use support::processes::RadstreamCommand;
-use support::records::NewRecord;
+use support::records::{NewRecord, await_decided};
 use support::registry::SchemaRegistry;
 use support::stage::{Stage, expected};
 
@@ -56,6 +56,7 @@ fn kcat_and_ten_lines_of_python_read_findings_without_a_registry() {
             .expect("the script");
     let lines = script.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).count();
     assert!(lines <= 10, "the documentation promises ten lines, there are {lines}");
+    await_decided(&broker.client(), &stage.topic("findings"));
     let printed = shell(&format!(
         "kcat -C -b {} -t {} -e -q -f '%R%s' | python3 docs/decode_findings.py schemas/findings_event.avsc",
         broker.bootstrap(),

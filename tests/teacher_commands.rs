@@ -120,7 +120,7 @@ fn pseudo_label_writes_what_distill_reads_and_asks_about_no_text_twice() {
 #[test]
 fn pseudo_label_goes_on_after_a_kill_and_a_spent_budget() {
     let options =
-        TeacherOptions { latency: Duration::from_millis(20), ..TeacherOptions::default() };
+        TeacherOptions { latency: Duration::from_millis(200), ..TeacherOptions::default() };
     let server = TeacherServer::start(options).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (input, out) = (folder.path().join("in.jsonl"), folder.path().join("out.jsonl"));
@@ -133,7 +133,7 @@ fn pseudo_label_goes_on_after_a_kill_and_a_spent_budget() {
     });
     process.kill();
     // A budget for some of the rest: it stops by itself.
-    let poor = run(&args, &config(&server, "daily_tokens = 60000"));
+    let poor = run(&args, &config(&server, "daily_tokens = 10000"));
     assert_eq!(poor.code, Some(75), "{}", poor.stderr);
     let rich = run(&args, &config(&server, ""));
     assert_eq!(rich.code, Some(0), "{}", rich.stderr);

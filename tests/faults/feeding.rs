@@ -11,6 +11,8 @@ use crate::support::records::{self, NewRecord};
 
 /// Some for each partition.
 const FEW: u64 = 48;
+/// Kept until the last fault has struck.
+const RESERVE: u64 = 4 * FEW;
 
 /// A feed that is being written.
 pub struct Feeding {
@@ -49,7 +51,8 @@ impl Feeding {
     /// the next one is not late. The rest is for faults that find no work all the same.
     pub fn for_step(&mut self, step: usize, steps: usize) {
         let part = self.feed.messages * 9 / 10 / steps as u64;
-        self.up_to(part * (step as u64 + 2));
+        let reserved = self.feed.messages.saturating_sub(RESERVE);
+        self.up_to((part * (step as u64 + 2)).min(reserved));
     }
 
     /// Writes a few messages more, if all that came of the others is among so many `findings`: whoever waits

@@ -71,7 +71,8 @@ fn ten_thousand_keys_on_one_partition() {
     let feed = Feed { hot: true, ..feed(14_000, 100_000) };
     let keys: BTreeSet<_> = feed.records().map(|record| record.key).collect();
     assert!(keys.len() >= 10_000, "{} keys", keys.len());
-    let watch = hold("hot", feed, Mix::default(), |plan| Plan { rate: 0.0, ..plan });
+    // Slow enough for the lag to be told: the client does so every five seconds.
+    let watch = hold("hot", feed, Mix::default(), |plan| Plan { rate: 1_000.0, ..plan });
     assert!(watch.most_lag > 0.0, "the partition was never behind");
 }
 

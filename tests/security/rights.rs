@@ -8,7 +8,7 @@ use radstream::demo::teacher::{Failures, Fault, TeacherOptions, TeacherServer};
 use super::support::acls::{Grant, grant};
 use super::support::escalations::Case as Report;
 use super::support::processes::{Finished, Radstream, RadstreamCommand};
-use super::support::records::NewRecord;
+use super::support::records::{NewRecord, await_decided};
 use super::support::stage::Stage;
 use super::{PASSWORD, PATIENCE, Secured, scram};
 
@@ -242,6 +242,8 @@ fn stage_teach_works_with_the_documented_rights_and_names_each_that_is_missing()
         let code = process.wait(PATIENCE).code();
         let ended = Finished { code, stdout: process.stdout(), stderr: process.stderr() };
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        // The next one works off what this one has put off.
+        await_decided(&kafka.broker.client(), &stage.topic("retries"));
     }
     for kind in ["findings", "distillation", "retries", "dead"] {
         let written = kafka.broker.read_committed_all(&stage.topic(kind));

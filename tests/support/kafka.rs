@@ -178,27 +178,6 @@ impl KafkaBroker {
         records::until_known(&self.client(), name, partitions);
     }
 
-    /// Grants a right, for example `["--operation", "Read", "--topic", "in"]`.
-    ///
-    /// # Panics
-    /// When the broker refuses it.
-    pub fn allow(&self, user: &str, right: &[&str]) {
-        let output = Command::new("java")
-            .args(self.java("org.apache.kafka.tools.AclCommand"))
-            .args(["--bootstrap-server", self.bootstrap(), "--add"])
-            .arg("--allow-principal")
-            .arg(format!("User:{user}"))
-            .args(right)
-            .output()
-            .expect("java starts");
-        assert!(
-            output.status.success(),
-            "{right:?} not granted:\n{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr),
-        );
-    }
-
     /// Writes records; returns their number when the broker has them all.
     pub fn produce(&self, topic: &str, records: impl IntoIterator<Item = NewRecord>) -> usize {
         records::produce(&self.client(), topic, records)

@@ -274,7 +274,7 @@ impl Drop for Radstream {
 /// When nothing listens there or the answer is no HTTP.
 pub fn http_get(address: &str, path: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
-    let limit = Some(Duration::from_secs(10));
+    let limit = Some(Duration::from_secs(60));
     stream.set_read_timeout(limit)?;
     stream.set_write_timeout(limit)?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;

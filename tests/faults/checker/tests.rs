@@ -11,7 +11,7 @@ use super::evidence::{Finding, Letter, Output, Seen};
 use super::{Check, DemoFeed, Evidence, Guarantee, Place, Scene, Summary, check, ends, log};
 use crate::support::kafka::KafkaBroker;
 use crate::support::processes::RadstreamCommand;
-use crate::support::records::{Isolation, Message, read_all};
+use crate::support::records::{Isolation, Message, await_decided, read_all};
 use crate::support::server::PATIENCE;
 use crate::support::stage::{Stage, expected};
 
@@ -270,7 +270,12 @@ fn nothing_is_said_of_a_clean_run_and_each_falsehood_is_found_by_its_own_check()
     let findings = stage.topic("findings");
     let mut reader = stage.broker.reader(&[&findings]);
     let config = stage.config("only", ROUTING);
-    let mut process = RadstreamCommand::new(&["run", "--until-end"]).config(&config).spawn();
+    // None of its transactions may be aborted, however slow the broker is at first.
+    let mut process = RadstreamCommand::new(&["run", "--until-end"])
+        .config(&config)
+        .env("RADSTREAM__DELIVERY__TRANSACTION_TIMEOUT_MS", "20000")
+        .env("RADSTREAM__KAFKA__SESSION_TIMEOUT_MS", "45000")
+        .spawn();
     let (events, dead) = expected(SEED, MESSAGES);
     reader.until("all findings", LONG, |messages| messages.len() >= events);
     assert_eq!(process.wait(LONG).code(), Some(0), "{}", process.log_tail(40));
@@ -364,6 +369,8 @@ fn aborted_and_open_transactions_are_known_from_the_log() {
             producer.abort_transaction(PATIENCE).unwrap();
         }
     }
+    // Before that all is decided.
+    await_decided(&broker.client(), TOPIC);
     // Open in the midst of others: what comes behind it is committed and not yet to be seen.
     other.begin_transaction().unwrap();
     send(&other, TOPIC, 2);

@@ -52,10 +52,10 @@ impl Cluster {
     /// # Panics
     /// When Kafka's tool fails.
     pub fn elect_preferred_leaders(&self) -> usize {
-        let said = self.tool(
-            "org.apache.kafka.tools.LeaderElectionCommand",
-            &["--election-type", "preferred", "--all-topic-partitions"],
-        );
+        let args = ["--election-type", "preferred", "--all-topic-partitions"];
+        let class = "org.apache.kafka.tools.LeaderElectionCommand";
+        // It fails where the first replica is out of sync for a moment.
+        let said = wait_until("preferred leaders", PATIENCE, || self.try_tool(class, &args).ok());
         // "Successfully completed leader election (PREFERRED) for partitions a-0, a-1": its own words.
         said.lines()
             .filter(|line| line.starts_with("Successfully completed"))
@@ -134,6 +134,11 @@ impl Cluster {
 
     /// Runs one of Kafka's tools against the brokers; what it says.
     fn tool(&self, class: &str, args: &[&str]) -> String {
+        self.try_tool(class, args).unwrap_or_else(|said| panic!("{class} failed:\n{said}"))
+    }
+
+    /// The same; what it says is an error if the tool failed.
+    fn try_tool(&self, class: &str, args: &[&str]) -> Result<String, String> {
         let servers: Vec<String> = self.nodes.iter().map(|node| node.direct.to_string()).collect();
         let output = Command::new("java")
             .args(java(self.nodes[0].folder.path(), &self.libs, class))
@@ -142,12 +147,10 @@ impl Cluster {
             .output()
             .unwrap_or_else(|e| panic!("java does not start ({e}): run `make deps`"));
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(
-            output.status.success(),
-            "{class} failed:\n{said}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        said
+        if output.status.success() {
+            return Ok(said);
+        }
+        Err(said + &String::from_utf8_lossy(&output.stderr))
     }
 }
 

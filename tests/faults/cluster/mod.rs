@@ -15,6 +15,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::types::RDKafkaErrorCode;
 use tempfile::TempDir;
 
 mod harm;
@@ -76,6 +77,15 @@ struct Node {
     proxy: Proxy,
 }
 
+impl Node {
+    /// Of a client that asks this broker first.
+    fn client(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", self.direct.to_string());
+        client
+    }
+}
+
 /// The cluster. It ends with the value, or with the test process.
 pub struct Cluster {
     nodes: Vec<Node>,
@@ -90,6 +100,7 @@ impl Cluster {
         let mut cluster = cluster.lock().unwrap_or_else(PoisonError::into_inner);
         // A test that failed may have left a broker down.
         cluster.heal();
+        cluster.until_in_sync();
         cluster
     }
 
@@ -173,7 +184,8 @@ impl Cluster {
     /// False when a port was taken by someone else meanwhile.
     fn until_all_are_up(&self) -> bool {
         let asking: BaseConsumer = self.client().create().expect("a consumer");
-        let deadline = Instant::now() + PATIENCE;
+        // Three JVMs may start at once, beside others.
+        let deadline = Instant::now() + 3 * PATIENCE;
         loop {
             let metadata = asking.fetch_metadata(None, Duration::from_millis(200));
             if metadata.is_ok_and(|metadata| metadata.brokers().len() == BROKERS) {
@@ -241,15 +253,14 @@ impl Cluster {
             config,
         };
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        let results = block_on(self.admin().create_topics([&topic], &options))
-            .expect("an answer to the request for a topic");
-        for result in results {
-            result.unwrap_or_else(|(topic, code)| panic!("topic {topic} not created: {code}"));
-        }
+        // A broker may be away for a moment, and it takes three.
+        wait_until(&format!("topic {name} to be created"), PATIENCE, || {
+            let results = block_on(self.admin().create_topics([&topic], &options)).ok()?;
+            let refused = results.into_iter().find_map(Result::err).map(|(_, code)| code);
+            matches!(refused, None | Some(RDKafkaErrorCode::TopicAlreadyExists)).then_some(())
+        });
         for node in &self.nodes {
-            let mut client = ClientConfig::new();
-            client.set("bootstrap.servers", node.direct.to_string());
-            records::until_known(&client, name, partitions);
+            records::until_known(&node.client(), name, partitions);
         }
         self.until_in_sync();
     }
@@ -297,6 +308,13 @@ impl Cluster {
     pub fn restart(&mut self, index: usize) {
         self.launch(index);
         assert!(self.until_all_are_up(), "a port of the broker was taken by someone else");
+        // The others may not have noticed yet that it was away.
+        let client = self.nodes[index].client();
+        wait_until("the broker to answer for itself", PATIENCE, || {
+            let asking: BaseConsumer = client.create().expect("a consumer");
+            let metadata = asking.fetch_metadata(None, Duration::from_secs(5)).ok()?;
+            (metadata.brokers().len() == BROKERS).then_some(())
+        });
         self.until_in_sync();
     }
 

@@ -301,8 +301,15 @@ impl Run<'_> {
     }
 
     fn end_one(&mut self, name: &str, mut process: Radstream) {
-        process.terminate();
         let deadline = Instant::now() + GRACE;
+        // One that has hardly started would end by the signal itself.
+        while process.try_wait().is_none()
+            && !process.stderr().contains("stage label starts")
+            && Instant::now() < deadline
+        {
+            self.reader.read_some();
+        }
+        process.terminate();
         // The others' findings are read meanwhile: the reader is one of the witnesses.
         while process.try_wait().is_none() && Instant::now() < deadline {
             self.reader.read_some();
