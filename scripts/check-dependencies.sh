@@ -7,7 +7,7 @@ version=0.20.2
 deny=$deps/cargo/bin/cargo-deny
 if [[ ! -x $deny || $("$deny" --version) != "cargo-deny $version" ]]; then
     say "Building cargo-deny $version, which checks the dependencies' licences (once; 4 minutes of CPU time)"
-    cargo install cargo-deny --quiet --locked --version "$version" --root "$deps/cargo"
+    attempt cargo install cargo-deny --quiet --locked --version "$version" --root "$deps/cargo"
 fi
 
 cd "$root"
@@ -19,7 +19,7 @@ log=$deps/advisories.log
 check() { "$deny" --log-level error --locked check --disable-fetch --hide-inclusion-graph advisories; }
 if "$deny" --log-level error --locked fetch db >"$log" 2>&1; then
     check
-elif compgen -G "${CARGO_HOME:-$HOME/.cargo}/advisory-dbs/advisory-db-*/crates" >/dev/null; then
+elif compgen -G "${CARGO_HOME:-${HOME:-}/.cargo}/advisory-dbs/advisory-db-*/crates" >/dev/null; then
     printf 'warning: the advisory database cannot be fetched; known vulnerabilities are those of the copy here.\n' >&2
     check
 else

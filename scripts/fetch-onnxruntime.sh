@@ -38,7 +38,7 @@ version=$(sed -n 's/^onnxruntime[^=]*==\([0-9.]*\).*/\1/p' "$lock")
 say "Fetching ONNX Runtime $version (${1:-cpu}), which runs the model ($size)"
 work=$(mktemp -d "$deps/onnxruntime.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+attempt python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
     --require-hashes --requirement "$lock" --dest "$work" "${tags[@]}"
 python3 - "$work" <<'PYTHON'
 """Takes the libraries and the licence texts out of the wheels, and makes the usual link."""

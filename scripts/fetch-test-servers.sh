@@ -8,20 +8,19 @@ pom=$root/tests/kafka/pom.xml
 list=$root/tests/kafka/jars.sha256
 stamp=$deps/kafka/.stamp
 mode=${1:-check}
+log=$deps/maven.log
 
 fetch() {
     say "Fetching Apache Kafka and a schema registry for the tests (190 MB unpacked; nothing of it is shipped)"
     # Maven's markers as well: with them it believes what was unpacked is still there.
     rm -rf "$deps/kafka" "$deps/registry" "$deps/maven"
-    # A busy mirror may refuse once; Maven itself does not ask again.
-    local log=$deps/maven.log attempt
-    for attempt in 1 2 3; do
-        mvn --batch-mode --quiet --file "$pom" package "-Ddeps.dir=$deps" >"$log" 2>&1 && return
-        say "Maven failed (attempt $attempt of 3)"
-    done
+    attempt maven && return
     cat "$log" >&2
     fail "the test servers could not be fetched; Maven's words are above"
 }
+
+# Told to ask again (-U) for what was not there the last time: it remembers.
+maven() { mvn --batch-mode --quiet -U --file "$pom" package "-Ddeps.dir=$deps" >"$log" 2>&1; }
 
 jars() { (cd "$deps" && find kafka/libs registry -name '*.jar' -type f | LC_ALL=C sort); }
 

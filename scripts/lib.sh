@@ -14,6 +14,17 @@ fail() {
     exit 1
 }
 
+# attempt COMMAND...: three times at most. A busy mirror may refuse, or hang up in the middle of gigabytes.
+attempt() {
+    local number
+    for number in 1 2 3; do
+        "$@" && return
+        say "$(basename "$1") failed (attempt $number of 3)"
+        [[ $number -eq 3 ]] || sleep $((number * 10))
+    done
+    return 1
+}
+
 # The hash of what a step's result depends on: a stamp file with the same hash means nothing to do.
 fingerprint() { cat "$@" | sha256sum | cut -d' ' -f1; }
 
@@ -26,6 +37,6 @@ require_debian() {
     fi
     say "Installing $* from Debian ($reason)"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq >/dev/null
-    apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    apt-get update -qq -o Acquire::Retries=3 >/dev/null
+    apt-get install -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -y -qq --no-install-recommends "$@" >/dev/null
 }

@@ -20,7 +20,7 @@ install() {
     fi
     say "Installing into .venv: $reason"
     # No cache: it would keep a second copy of gigabytes.
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-cache-dir \
+    attempt "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-cache-dir \
         --only-binary=:all: --require-hashes --requirement "$lock"
     echo "$want" >"$stamp"
 }
