@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::TopicPartitionList;
@@ -56,6 +57,8 @@ struct Position {
     committed: Option<i64>,
     /// Statistics seen in this assignment.
     statistics: u32,
+    /// Since when the client does not fetch it, though it is ours: it does not know where to begin.
+    unfetched_since: Option<Instant>,
 }
 
 /// The partitions that are ours.
@@ -123,6 +126,7 @@ impl Assignment {
                         eof_offset: -1,
                         committed: None,
                         statistics: 0,
+                        unfetched_since: None,
                     },
                 );
             }
@@ -260,6 +264,16 @@ impl Assignment {
         }
     }
 
+    /// For how long a partition of ours has not been fetched: the longest.
+    pub fn unfetched_for(&self) -> Option<Duration> {
+        let positions = self.positions.lock();
+        positions
+            .values()
+            .filter_map(|position| position.unfetched_since)
+            .map(|at| at.elapsed())
+            .max()
+    }
+
     /// librdkafka's statistics: ends and lags.
     pub fn note_statistics(&self, statistics: &Statistics) {
         for (partition, position) in self.positions.lock().iter_mut() {
@@ -270,6 +284,8 @@ impl Assignment {
             let Some(seen) = seen else { continue };
             // Between assignment and first fetch the figure may be one of an earlier assignment.
             position.statistics += 1;
+            position.unfetched_since = (seen.fetch_state == "none")
+                .then(|| position.unfetched_since.unwrap_or_else(Instant::now));
             if seen.fetchq_cnt == 0 && position.last_offset.is_some() {
                 position.eof_offset = seen.eof_offset;
             } else if seen.fetchq_cnt == 0

@@ -26,7 +26,10 @@ use crate::planted::{self, Bug, is_planted};
 use crate::telemetry::names;
 
 /// More producers than this in ten minutes and the trouble is not passing.
-const MAX_RETIREMENTS: usize = 20;
+const MAX_RETIREMENTS: usize = 40;
+
+/// The client's own default of `socket.timeout.ms`.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// For so long a call may be late.
 const OVERDUE: Duration = Duration::from_secs(1);
@@ -175,7 +178,7 @@ impl Committer {
     }
 
     fn attempt(
-        &self,
+        &mut self,
         records: &[OutputRecord<'_>],
         ends: &[PrefixEnd],
         membership: Option<&Membership>,
@@ -189,13 +192,13 @@ impl Committer {
     }
 
     fn in_transaction(
-        &self,
+        &mut self,
         records: &[OutputRecord<'_>],
         ends: &[PrefixEnd],
         membership: &Membership,
         deadline: Instant,
     ) -> Result<(), Fault> {
-        let producer = self.opened()?;
+        let producer = &Arc::clone(self.opened()?);
         until(Step::Begin, deadline, || producer.begin_transaction())?;
         if is_planted(Bug::CommitBeforeDeliveries) {
             commit_offsets(producer, ends, membership, deadline)?;
@@ -209,7 +212,23 @@ impl Committer {
         // coordinator, without which an abort can be fatal (librdkafka 4849).
         produce(producer, records, deadline)
             .map_err(|fault| cause(producer, &self.refused, fault))?;
-        commit_offsets(producer, ends, membership, deadline)
+        let asked = Instant::now();
+        commit_offsets(producer, ends, membership, deadline)?;
+        self.renew(asked);
+        Ok(())
+    }
+
+    /// After a call that was slow the next transaction has a producer of its own. The client repeats by itself
+    /// what is not answered in time, and the first copy may still arrive, when the next transaction is open.
+    fn renew(&mut self, asked: Instant) {
+        let patience = self.options.config.get("socket.timeout.ms");
+        let patience = patience.and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
+        if asked.elapsed() >= patience.unwrap_or(SOCKET_TIMEOUT)
+            && !is_planted(Bug::ReuseDeadProducer)
+        {
+            metrics::counter!(names::PRODUCER_RESTARTS_TOTAL, "reason" => "slow").increment(1);
+            self.retire();
+        }
     }
 
     fn at_least_once(
@@ -287,7 +306,7 @@ impl Committer {
         fault
     }
 
-    fn abort(&self) -> Result<(), Fault> {
+    fn abort(&mut self) -> Result<(), Fault> {
         match &self.producer {
             Some(producer) if !self.options.transactional => {
                 // Copies of what will be produced again.
@@ -295,8 +314,11 @@ impl Committer {
                 Ok(())
             }
             Some(producer) => {
-                let deadline = Instant::now() + self.options.timeout;
-                until(Step::Abort, deadline, || producer.abort_transaction(remaining(deadline)))
+                let asked = Instant::now();
+                let deadline = asked + self.options.timeout;
+                until(Step::Abort, deadline, || producer.abort_transaction(remaining(deadline)))?;
+                self.renew(asked);
+                Ok(())
             }
             None => Ok(()),
         }

@@ -55,6 +55,9 @@ pub enum Polled {
 pub enum Rejoin {
     /// Others have our partitions, and the client does not know.
     Astray,
+    /// Partitions are ours and the client does not fetch them: it took an answer of the coordinator on where
+    /// to begin for final (librdkafka 5586).
+    Unfetched,
     /// Partitions belong to nobody: when we leave and come back, the group divides them anew.
     Unowned,
 }
@@ -194,6 +197,10 @@ impl Consumer {
                 tracing::warn!(target: "kafka", "others have our partitions: joining the group anew");
                 self.replace_client("astray")
             }
+            Some(Rejoin::Unfetched) => {
+                tracing::warn!(target: "kafka", "partitions that are ours are not fetched: joining the group anew");
+                self.replace_client("unfetched")
+            }
             // A client that has given up joins nothing: the next poll tells, and `revive` decides.
             Some(Rejoin::Unowned) if fatal(&self.client()).is_some() => Ok(()),
             Some(Rejoin::Unowned) => {
@@ -251,6 +258,11 @@ impl Consumer {
     /// After this time without a sign of us the group gives our partitions to others.
     pub fn session_timeout(&self) -> Option<Duration> {
         self.config.get("session.timeout.ms")?.parse().ok().map(Duration::from_millis)
+    }
+
+    /// For how long the client has not fetched a partition of ours, though nobody told it not to.
+    pub fn unfetched_for(&self) -> Option<Duration> {
+        self.assignment.unfetched_for()
     }
 
     /// How the group divides our topics. `None` while it is not stable.
@@ -333,4 +345,61 @@ pub fn offset_list(ends: &[PrefixEnd]) -> KafkaResult<TopicPartitionList> {
         )?;
     }
     Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::config::Settings;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    struct Nobody;
+
+    impl AssignmentListener for Nobody {
+        fn assigned(&self, _: &[TopicPartition]) {}
+        fn revoked(&self, _: &[(TopicPartition, u64)], _: bool) {}
+    }
+
+    /// Polls until something holds; whether a record came meanwhile.
+    fn poll_until(consumer: &Consumer, mut holds: impl FnMut(bool) -> bool) -> bool {
+        let (deadline, mut came) = (Instant::now() + PATIENCE, false);
+        while !holds(came) {
+            assert!(Instant::now() < deadline, "it did not come to that");
+            came |= matches!(consumer.poll(Duration::from_millis(10)), Polled::Record(_));
+        }
+        came
+    }
+
+    #[test]
+    fn partitions_that_the_client_does_not_fetch_are_noticed_and_a_new_client_fetches_them() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("in", 1, 1).unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        let producer: BaseProducer = config.create().unwrap();
+        producer.send(BaseRecord::<[u8], [u8]>::to("in").payload(b"a report")).unwrap();
+        producer.flush(PATIENCE).unwrap();
+        config
+            .set("group.id", "g")
+            .set("auto.offset.reset", "earliest")
+            .set("statistics.interval.ms", "50");
+        // The coordinator moves just when the client asks it where to begin.
+        let moved = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR;
+        cluster.request_errors(RDKafkaApiKey::OffsetFetch, &[moved]);
+        let auth = Authenticator::from_settings(&Settings::default());
+        let topics = [String::from("in")];
+        let consumer = Consumer::subscribe(&config, auth, Arc::new(Nobody), &topics, None).unwrap();
+        let long = Duration::from_secs(2);
+        let unfetched = |_| consumer.unfetched_for().is_some_and(|since| since >= long);
+        assert!(!poll_until(&consumer, unfetched), "the client fetches: librdkafka is mended");
+        consumer.ask_to_rejoin(Rejoin::Unfetched);
+        consumer.rejoin_if_asked().unwrap();
+        assert!(poll_until(&consumer, |came| came));
+        poll_until(&consumer, |_| consumer.unfetched_for().is_none());
+    }
 }

@@ -231,7 +231,7 @@ pub(super) fn until(
         }
         if Instant::now() >= deadline {
             let verdict = match step {
-                Step::Commit | Step::Abort => Verdict::Retire,
+                Step::Commit | Step::Abort | Step::SendOffsets => Verdict::Retire,
                 // The coordinator is away: the next attempt tries again.
                 Step::Init => Verdict::Retire,
                 Step::FetchOffsets => Verdict::End(End::Fatal),

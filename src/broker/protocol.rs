@@ -5,7 +5,7 @@
 //! One case is ours: a commit whose outcome is unknown. librdkafka has no KIP-890, so a late EndTxn
 //! could hit the next transaction of the same producer. Such a producer is retired: a new one with
 //! the same transactional id fences the late request, and the committed offsets then say whether the
-//! batch was committed.
+//! batch was committed. The same holds for offsets that were sent and not answered.
 
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -184,6 +184,13 @@ pub const fn judge(step: Step, facts: Facts) -> Verdict {
     );
     match step {
         Step::Commit | Step::Abort if timed_out => Verdict::Retire,
+        // The group may still take them, as those of the next transaction of the same epoch.
+        Step::SendOffsets
+            if facts.requires_abort
+                && (timed_out || matches!(facts.code, Code::BrokerTransportFailure)) =>
+        {
+            Verdict::Retire
+        }
         _ if facts.requires_abort => Verdict::Abort,
         _ if facts.fatal => Verdict::Retire,
         _ if facts.retriable => Verdict::Retry,
@@ -230,6 +237,14 @@ mod tests {
             judge(Step::Commit, Facts::of(&KafkaError::Flush(Code::OperationTimedOut))),
             Verdict::Retire
         );
+    }
+
+    #[test]
+    fn offsets_without_an_answer_retire_the_producer() {
+        for code in [Code::OperationTimedOut, Code::RequestTimedOut, Code::BrokerTransportFailure] {
+            let abortable = Facts { requires_abort: true, ..facts(code) };
+            assert_eq!(judge(Step::SendOffsets, abortable), Verdict::Retire);
+        }
     }
 
     #[test]

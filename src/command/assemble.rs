@@ -9,7 +9,7 @@ use crate::broker::admin::{AdminError, Cluster};
 use crate::broker::assignment::Ends;
 use crate::broker::auth::Authenticator;
 use crate::broker::committer::CommitterOptions;
-use crate::config::{self, DeadLetterHeaders, Guarantee, Settings};
+use crate::config::{self, DeadLetterHeaders, FirstOffset, Guarantee, Settings};
 use crate::decode::{AvroInput, DecodeOptions, WriterSchemas};
 use crate::extract::ExtractPolicy;
 use crate::pdf::PdfProcess;
@@ -258,6 +258,10 @@ fn frame_options(
     let mut producer = config::kafka::producer_properties(settings, transactional);
     if let Some(group) = group {
         consumer.insert("group.id".to_owned(), group.to_owned());
+        if settings.kafka.first_offset == FirstOffset::Latest {
+            // What was put off lies in the retry topic before anything of it is committed.
+            consumer.insert("auto.offset.reset".to_owned(), "earliest".to_owned());
+        }
         if transactional {
             let id = format!("{group}.{}", settings.kafka.instance());
             producer.insert("transactional.id".to_owned(), id);

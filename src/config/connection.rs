@@ -31,7 +31,8 @@ pub struct Kafka {
     pub client_id: String,
     /// Where to start a partition of which the group has committed no offset, or whose committed
     /// offset has been deleted by retention: "earliest", "latest" (skips what is there) or "fail"
-    /// (stop with an error; a person decides). Default "earliest".
+    /// (stop with an error; a person decides). "latest" holds until a partition's first commit, and
+    /// a restart before it skips again; for stage teach it is as "earliest". Default "earliest".
     pub first_offset: FirstOffset,
     /// The brokers give the partitions of a process that has been silent for so long to others.
     /// Milliseconds, 6000 to 1800000, above delivery.transaction_timeout_ms. Default 45000. Longer

@@ -1,4 +1,5 @@
-//! The thread that looks whether every partition has an owner (see `broker::ownership`).
+//! The thread that looks whether every partition has an owner (see `broker::ownership`), and whether ours are
+//! fetched.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,8 +21,14 @@ const INTERVAL: Duration = Duration::from_millis(22_500);
 /// Twice in a session: partitions without an owner then wait about as long as those of a member that died.
 pub fn run(consumer: &Consumer, open: &Receiver<()>) {
     let interval = consumer.session_timeout().map_or(INTERVAL, |session| session / 2);
+    // An open transaction that hides where to begin has ended by then: its time is shorter than a session.
+    let patience = 4 * interval;
     let mut ownership = Ownership::new(consumer.instance());
     while matches!(open.recv_timeout(interval), Err(RecvTimeoutError::Timeout)) {
+        if consumer.unfetched_for().is_some_and(|since| since >= patience) {
+            consumer.ask_to_rejoin(Rejoin::Unfetched);
+            continue;
+        }
         match consumer.division(ANSWER) {
             Ok(Some(division)) => {
                 tell(&division);

@@ -100,6 +100,15 @@ pub struct CommitLimits {
     pub bytes: usize,
 }
 
+impl CommitLimits {
+    /// After attempts that came to nothing: what the brokers do not take in the time of a transaction they may
+    /// take in parts. At least one record is committed, whatever it weighs.
+    fn halved(self, times: u32) -> Self {
+        let halved = |most: usize| most.checked_shr(times).unwrap_or(0).max(1);
+        Self { records: halved(self.records), bytes: halved(self.bytes), ..self }
+    }
+}
+
 /// Topic names of what is published.
 #[derive(Clone, Debug)]
 pub struct TopicNames {
@@ -171,6 +180,8 @@ struct State {
     /// When the oldest ready record became ready.
     ready_since: Option<Instant>,
     fruitless: u32,
+    /// So often a batch is halved.
+    halvings: u32,
     window: Window,
     /// Of a planted bug.
     settled_twice: bool,
@@ -246,7 +257,8 @@ impl Settler {
 
     /// One attempt with what is ready.
     fn commit(&mut self, state: &mut State) -> Result<Attempt, StageError> {
-        let prefix = state.ledger.prefix(self.limits.records, self.limits.bytes);
+        let CommitLimits { records, bytes, .. } = self.limits.halved(state.halvings);
+        let prefix = state.ledger.prefix(records, bytes);
         if prefix.ends.is_empty() {
             state.ready_since = None;
             return Ok(Attempt::Committed);
@@ -273,6 +285,7 @@ impl Settler {
             Attempt::Lost => self.forsake(state),
             Attempt::Again => {
                 state.fruitless += 1;
+                state.halvings = state.halvings.max(state.fruitless - 1);
                 state.ready_since = Some(Instant::now());
                 if state.fruitless > MAX_FRUITLESS {
                     return Err(StageError::Commit(CommitError {
@@ -290,6 +303,7 @@ impl Settler {
     fn advance(&self, state: &mut State, ends: &[PrefixEnd]) -> Result<(), StageError> {
         let done = state.ledger.advance(ends);
         state.fruitless = 0;
+        state.halvings = state.halvings.saturating_sub(1);
         state.ready_since = (state.ledger.ready().0 > 0).then(Instant::now);
         for finished in &done {
             self.budget.release(finished.cost);
@@ -363,5 +377,20 @@ fn output_record<'a>(outgoing: &'a Outgoing, topic: &'a str) -> OutputRecord<'a>
         payload: outgoing.payload.as_deref(),
         headers: &outgoing.headers,
         timestamp_ms: outgoing.timestamp_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_halved_down_to_one_record() {
+        let limits = CommitLimits { interval: Duration::ZERO, records: 500, bytes: 4 << 20 };
+        let halved = |times| (limits.halved(times).records, limits.halved(times).bytes);
+        assert_eq!(halved(0), (500, 4 << 20));
+        assert_eq!(halved(2), (125, 1 << 20));
+        assert_eq!(halved(30), (1, 1));
+        assert_eq!(halved(u32::MAX), (1, 1));
     }
 }

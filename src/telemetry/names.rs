@@ -64,7 +64,7 @@ metrics_table! {
     TRANSACTIONS_TOTAL Counter "radstream_transactions_total" "Attempts to publish and commit; label outcome.";
     TRANSACTION_DURATION_SECONDS Histogram "radstream_transaction_duration_seconds" "Time of one attempt.";
     TRANSACTION_RECORDS Histogram "radstream_transaction_records" "Input records settled by one transaction.";
-    CONSUMER_RESTARTS_TOTAL Counter "radstream_consumer_restarts_total" "Consumers replaced, or made to join their group anew; label reason: fenced (the group gave our name to another), astray (others have our partitions), unowned (partitions belonged to nobody; it left and came back).";
+    CONSUMER_RESTARTS_TOTAL Counter "radstream_consumer_restarts_total" "Consumers replaced, or made to join their group anew; label reason: fenced (the group gave our name to another), astray (others have our partitions), unfetched (the client did not fetch partitions that were ours), unowned (partitions belonged to nobody; it left and came back).";
     UNOWNED_PARTITIONS Gauge "radstream_unowned_partitions" "Partitions that no member of the group had when it was last looked at; label topic.";
     PRODUCER_RESTARTS_TOTAL Counter "radstream_producer_restarts_total" "Producers retired; label reason.";
     KAFKA_ERRORS_TOTAL Counter "radstream_kafka_errors_total" "Errors that the Kafka clients told of, such as a broker that cannot be reached; label code, librdkafka's name.";

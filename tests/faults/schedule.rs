@@ -166,14 +166,16 @@ const APIS: [Api; 5] = [
     Api::Produce,
 ];
 
-/// The requests of a transaction in turn, each lost on the way there, on the way back, answered late, and
-/// not answered until the client has given up.
+/// The requests of a transaction in turn, each lost on the way there, on the way back, late on the way there
+/// (its client has asked again and got its answer by then), answered late, and not answered until the client
+/// has given up.
 fn transaction(number: usize) -> Fault {
-    const HARM: [(When, Act, usize); 4] = [
+    const HARM: [(When, Act, usize); 5] = [
         (When::After, Act::Reset, 1),
-        (When::Before, Act::Reset, 1),
+        (When::Before, Act::Delay(HOLD), 1),
         (When::After, Act::Delay(HOLD), 1),
         (When::After, Act::Drop, UNHEARD),
+        (When::Before, Act::Reset, 1),
     ];
     // EndTxn is every other one: the answer to a commit is the one that matters most.
     let api = if number.is_multiple_of(2) { Api::EndTxn } else { APIS[1 + (number / 2) % 4] };
