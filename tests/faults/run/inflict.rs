@@ -151,6 +151,8 @@ impl Run<'_> {
             let told = "radstream_transactions_total{outcome=\"aborted\"}";
             run.watch.as_ref().map_or(0.0, |watch| watch.sum(told))
         };
+        // It must have its first producer.
+        self.until_request(Api::EndTxn);
         let before = given_up(self);
         for (api, when) in [(Api::EndTxn, When::After), (Api::InitProducerId, When::Before)] {
             let wire = proxy::Fault { api, when, act: Act::Drop, count: usize::MAX };
