@@ -356,7 +356,7 @@ mod tests {
     use super::*;
     use crate::config::Settings;
 
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_secs(120);
 
     struct Nobody;
 
@@ -387,6 +387,8 @@ mod tests {
         config
             .set("group.id", "g")
             .set("auto.offset.reset", "earliest")
+            // The client that is given up cannot leave: its successor waits for the end of its session.
+            .set("session.timeout.ms", "6000")
             .set("statistics.interval.ms", "50");
         // The coordinator moves just when the client asks it where to begin.
         let moved = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR;
