@@ -256,6 +256,7 @@ fn escalations_wait_for_a_dead_teacher_and_are_worked_off_when_it_comes_back() {
     assert_eq!(ended.len(), escalated, "one each");
     let counts = teach.server.counts();
     assert!(counts.most_at_once <= 4, "{counts:?}");
+    assert!(counts.closed_while_down > 0, "it was asked in vain: {counts:?}");
 }
 
 #[test]

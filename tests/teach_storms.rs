@@ -52,7 +52,7 @@ fn storms_of_every_kind_are_told_of_and_passed() {
         (Some(Fault::Cut), [CALLS, "outcome=\"connection\""]),
         (Some(Fault::InvalidJson), ["radstream_teacher_repairs_total{", "problem=\"not_json\""]),
     ];
-    for (number, (fault, told)) in storms.iter().copied().enumerate() {
+    for (number, (fault, told)) in storms.into_iter().enumerate() {
         let before = sum(&mut process, &told);
         println!("{fault:?}");
         if let Some(fault) = fault {
